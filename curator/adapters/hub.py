@@ -1,0 +1,189 @@
+"""Datasets on the Hugging Face hub: found with the hub's own clients, read over ranges, only the columns that are needed.
+
+``datasets`` tells configurations and splits; ``huggingface_hub`` opens the files. Rows are read from the files themselves
+(docs/adr/0003), so that a choice can be spread over row groups and each row keeps the place it came from.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from curator.adapters import reading
+from curator.adapters.reading import File
+from curator.data import Resolved, Row, Sampling, Where
+from curator.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping, Sequence
+
+BLOCK = 1 << 20  # bytes asked for at a time where a file is read from end to end
+
+
+def resolve(where: Where, *, memo: MutableMapping[str, Any]) -> Resolved:
+    """Pin the commit, find the files of the split, and check the columns where a footer tells them."""
+    with _translated(where):
+        info = _info(where, memo)
+        license, gated = _license(info), bool(info.gated)
+        if gated:
+            _check_access(where, info)
+        files = _files(where, info, memo)
+        if reading.format_of(files[0]) == "parquet":
+            _check_columns(where, info.sha, files[0], memo)
+    return Resolved(revision=info.sha, license=license, gated=gated, files=tuple(files))
+
+
+def rows(where: Where, resolved: Resolved, *, seed: str, sampling: Sampling) -> Iterator[Row]:
+    """The rows of the files that ``resolve`` named, at the commit that it pinned."""
+    files = [_open_later(where.dataset or "", resolved.revision or "main", name) for name in resolved.files]
+    with _translated(where):
+        yield from reading.read(files, where, seed=seed, sampling=sampling)
+
+
+def _info(where: Where, memo: MutableMapping[str, Any]) -> Any:
+    from huggingface_hub import HfApi
+
+    key = f"hub:{where.dataset}@{where.revision}"
+    if key not in memo:
+        memo[key] = HfApi().dataset_info(where.dataset or "", revision=where.revision, timeout=60)
+    return memo[key]
+
+
+def _license(info: Any) -> str | None:
+    declared = (info.card_data or {}).get("license") if info.card_data else None
+    if declared is None:
+        declared = next((t.removeprefix("license:") for t in info.tags or [] if t.startswith("license:")), None)
+    return ", ".join(declared) if isinstance(declared, list) else declared
+
+
+def _check_access(where: Where, info: Any) -> None:
+    """Ask for the head of a file: the description of a gated dataset is open to all, its files are not."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    names = [s.rfilename for s in info.siblings or []] or ["README.md"]
+    data = next((n for n in names if reading.format_of(n) != "text"), names[0])
+    get_hf_file_metadata(hf_hub_url(where.dataset or "", data, repo_type="dataset", revision=info.sha), timeout=60)
+
+
+def _files(where: Where, info: Any, memo: MutableMapping[str, Any]) -> list[str]:
+    if where.data_files:
+        names = [s.rfilename for s in info.siblings or []]
+        found = [n for pattern in where.data_files for n in sorted(names) if fnmatch.fnmatchcase(n, _literal(pattern))]
+        if not found:
+            folders = sorted({n.rsplit("/", 1)[0] for n in names if "/" in n})
+            raise SourceError(f"no file matches {', '.join(where.data_files)}; it has {_shortened(folders or names)}")
+        return list(dict.fromkeys(found))
+    splits = _splits(where, info, memo)
+    split = where.split or "train"
+    if split not in splits:
+        raise SourceError(f"no split {split!r}; it has {', '.join(splits)}; mend `split` in the card or the mix")
+    return splits[split]
+
+
+def _literal(pattern: str) -> str:
+    """Square brackets in a pattern stand for themselves: languages are named `c++` and `c#`, never by character sets."""
+    return pattern.replace("[", "[[]")
+
+
+def _splits(where: Where, info: Any, memo: MutableMapping[str, Any]) -> dict[str, list[str]]:
+    """The files of each split of a configuration, as ``datasets`` resolves them."""
+    key = f"splits:{where.dataset}@{info.sha}/{where.subset}"
+    if key not in memo:
+        memo[key] = _builder_splits(where, info)
+    found: dict[str, list[str]] = memo[key]
+    return found
+
+
+def _builder_splits(where: Where, info: Any) -> dict[str, list[str]]:
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_error()
+    try:
+        builder = datasets.load_dataset_builder(where.dataset or "", where.subset, revision=info.sha)
+    except ValueError as error:
+        names = _configurations(where, info)
+        if names and where.subset not in names:
+            wanted = f"no subset {where.subset!r}" if where.subset else "it has several subsets and the card names none"
+            raise SourceError(f"{wanted}; it has {_shortened(names)}; mend `subset` in the card or the mix") from None
+        raise SourceError(f"its files cannot be made out: {_first_line(error)}; name them with `data_files`") from None
+    except RuntimeError as error:
+        raise SourceError(f"{_first_line(error)}; name its files with `data_files`") from None
+    prefix = f"hf://datasets/{where.dataset}@{info.sha}/"
+    patterns = builder.config.data_files or {}
+    return {str(split): [str(f).removeprefix(prefix) for f in files] for split, files in patterns.items()}
+
+
+def _configurations(where: Where, info: Any) -> list[str]:
+    import datasets
+
+    try:
+        return list(datasets.get_dataset_config_names(where.dataset or "", revision=info.sha))
+    except (ValueError, RuntimeError, OSError):
+        return []
+
+
+def _check_columns(where: Where, revision: str, name: str, memo: MutableMapping[str, Any]) -> None:
+    key = f"columns:{where.dataset}@{revision}/{name}"
+    if key not in memo:
+        memo[key] = reading.parquet_columns(_open_later(where.dataset or "", revision, name))
+    missing = [c for c in where.columns if c not in memo[key]]
+    if missing:
+        raise SourceError(reading.no_column(missing, memo[key]))
+
+
+def _open_later(dataset: str, revision: str, name: str) -> File:
+    from huggingface_hub import HfFileSystem
+
+    def opened() -> Any:
+        # Parquet asks for the ranges it wants; lines are read from end to end.
+        cache = {"cache_type": "none"} if reading.format_of(name) == "parquet" else {"cache_type": "readahead"}
+        return HfFileSystem().open(f"datasets/{dataset}@{revision}/{name}", "rb", block_size=BLOCK, **cache)
+
+    return File(name, opened)
+
+
+@contextmanager
+def _translated(where: Where) -> Iterator[None]:
+    """Foreign errors as SourceError that says which dataset, what was found and what to do."""
+    import httpx
+    from huggingface_hub import errors
+
+    name = f"{where.dataset}{f' ({where.subset})' if where.subset else ''}"
+    page = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/datasets/{where.dataset}"
+    try:
+        yield
+    except SourceError as error:
+        raise SourceError(f"{name}: {error}") from None
+    except errors.GatedRepoError:
+        raise SourceError(f"{name}: gated; accept its terms at {page} and log in (`hf auth login`, or HF_TOKEN)") from None
+    except errors.RevisionNotFoundError:
+        raise SourceError(f"{name}: no revision {where.revision!r}; mend `revision`, or leave it out for main") from None
+    except errors.RepositoryNotFoundError:
+        raise SourceError(f"{name}: no such dataset at {page}, or it is private: mend the name, or log in (`hf auth login`, or HF_TOKEN)") from None
+    except errors.EntryNotFoundError as error:
+        raise SourceError(f"{name}: a file is not there: {_first_line(error)}") from None
+    except errors.OfflineModeIsEnabled:
+        raise SourceError(f"{name}: HF_HUB_OFFLINE is set; unset it, or build with --offline from the starter corpus") from None
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else "?"
+        advice = "log in (`hf auth login`, or HF_TOKEN)" if status in (401, 403) else "try again later"
+        raise SourceError(f"{name}: the hub answered {status}; {advice}") from None
+    except (httpx.HTTPError, ConnectionError, TimeoutError) as error:
+        raise SourceError(
+            f"{name}: the hub cannot be reached ({_first_line(error) or type(error).__name__}); check the network, or build with --offline"
+        ) from None
+    except (FileNotFoundError, OSError) as error:
+        raise SourceError(f"{name}: {_first_line(error)}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    text = re.sub(r"\s+", " ", str(error).strip().split("\n")[0])
+    return text[:300]
+
+
+def _shortened(names: Sequence[str], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,271 @@
+"""Rows out of open files, whatever the format, in order or spread over the whole source."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import IO, Any, cast
+
+from curator.data import Row, Sampling, Where
+from curator.errors import SourceError
+
+WINDOW = 4  # files, and row groups, that are read side by side
+BUFFER_ROWS = 512  # of the shuffle buffer; a row leaves it when another comes
+BUFFER_BYTES = 16 << 20
+BATCH_ROWS = 128  # of a parquet row group decoded at a time
+MAX_ROW_BYTES = 64 << 20  # a longer line of JSON is an error, not a row
+MAX_WHOLE_BYTES = 512 << 20  # a JSON array is read whole
+MAX_TEXT_BYTES = 8 << 20  # a text or source file
+PROBED_ROWS = 100  # rows after which a column that never appeared is an error
+FORMATS = {
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+}
+COMPRESSED = (".gz", ".zst")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file by the name it has within its source, and how to open it for reading bytes."""
+
+    name: str
+    open: Callable[[], IO[bytes]]
+    language: str | None = None
+
+    @property
+    def format(self) -> str:
+        """parquet, jsonl, json, csv, tsv, or text for anything else."""
+        return format_of(self.name)
+
+
+def format_of(name: str) -> str:
+    """The format that a file name says, whatever it is compressed with."""
+    path = PurePosixPath(name)
+    if path.suffix in COMPRESSED:
+        path = path.with_suffix("")
+    return FORMATS.get(path.suffix.lower(), "text")
+
+
+def read(files: Sequence[File], where: Where, *, seed: str, sampling: Sampling) -> Iterator[Row]:
+    """The rows of ``files``. ``head`` takes them in order. ``spread`` takes a seeded choice: files in a random order, a
+    few row groups or files side by side, through a shuffle buffer. Raises SourceError for a column that is not there."""
+    wanted = where.columns
+    if sampling == "head":
+        strands = (rows for file in files for rows in _strands(file, wanted))
+        spread: Iterator[Row] = (row for rows in strands for row in rows())
+    else:
+        rng = random.Random(seed)
+        spread = _shuffled(_interleaved(_scattered(files, wanted, rng), rng), rng)
+    return _matching(_with_columns(spread, wanted), where)
+
+
+Strand = Callable[[], Iterator[Row]]
+Record = tuple[Mapping[str, Any] | str, int]  # a record, or why there is none; and its size in bytes
+
+
+def _scattered(files: Sequence[File], columns: Sequence[str], rng: random.Random) -> Iterator[Strand]:
+    """Strands of a random few files at a time, so that no more than those are opened for a small quota."""
+    order = list(files)
+    rng.shuffle(order)
+    while order:
+        few, order = order[:WINDOW], order[WINDOW:]
+        strands = [s for file in few for s in _strands(file, columns)]
+        rng.shuffle(strands)
+        yield from strands
+
+
+def _interleaved(strands: Iterator[Strand], rng: random.Random) -> Iterator[Row]:
+    opened = [s() for s in islice(strands, WINDOW)]
+    while opened:
+        position = rng.randrange(len(opened))
+        row = next(opened[position], None)
+        if row is not None:
+            yield row
+            continue
+        following = next(strands, None)
+        if following is None:
+            del opened[position]
+        else:
+            opened[position] = following()
+
+
+def _shuffled(rows: Iterator[Row], rng: random.Random) -> Iterator[Row]:
+    buffer: list[Row] = []
+    held = 0
+    for row in rows:
+        buffer.append(row)
+        held += row.size
+        while buffer and (len(buffer) >= BUFFER_ROWS or held > BUFFER_BYTES):
+            position = rng.randrange(len(buffer))
+            buffer[position], buffer[-1] = buffer[-1], buffer[position]
+            held -= buffer[-1].size
+            yield buffer.pop()
+    rng.shuffle(buffer)
+    yield from buffer
+
+
+def _with_columns(rows: Iterator[Row], columns: Sequence[str]) -> Iterator[Row]:
+    """Pass rows on, and raise SourceError when a column has not shown up in the first rows."""
+    missing, found, count = set(columns), set[str](), 0
+    for row in rows:
+        yield row
+        if missing and count < PROBED_ROWS and row.broken is None:
+            count += 1
+            found |= row.values.keys()
+            missing -= row.values.keys()
+            if missing and count == PROBED_ROWS:
+                break
+    if missing and count:
+        raise SourceError(no_column(sorted(missing), sorted(found)))
+
+
+def no_column(missing: Iterable[str], found: Iterable[str]) -> str:
+    """The message for columns that are not there."""
+    names = ", ".join(repr(c) for c in missing)
+    return f"no column {names}; it has {', '.join(found) or 'none'}; mend `columns` in the card or the mix"
+
+
+def _matching(rows: Iterator[Row], where: Where) -> Iterator[Row]:
+    """Only rows of the language that is asked for, where a column or a path tells it."""
+    values = {v.lower() for v in where.language_values}
+    for row in rows:
+        if row.broken is not None:
+            yield row
+            continue
+        if where.language_column and str(row.values.get(where.language_column)).lower() not in values:
+            continue
+        if where.path_column and where.extensions and not str(row.values.get(where.path_column)).lower().endswith(where.extensions):
+            continue
+        yield row
+
+
+def _strands(file: File, columns: Sequence[str]) -> list[Strand]:
+    """The parts of a file that can be read on their own: its row groups, or the whole of it."""
+    if file.format == "parquet":
+        return _row_groups(file, columns)
+    reader = {"jsonl": _jsonl, "json": _json, "csv": _csv, "tsv": _csv, "text": _text}[file.format]
+    return [lambda: (_row(f"{file.name}#{index}", values, size) for index, (values, size) in enumerate(reader(file)))]
+
+
+def _row(key: str, values: Mapping[str, Any] | str, size: int) -> Row:
+    return Row(key, {}, size, broken=values) if isinstance(values, str) else Row(key, values, size)
+
+
+def parquet_columns(file: File) -> list[str]:
+    """The columns of a parquet file, from its footer. Raises SourceError where it is none."""
+    return list(_parquet(file).schema_arrow.names)
+
+
+def _parquet(file: File) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(file.open(), buffer_size=1 << 20)
+    except pa.ArrowException as error:
+        raise SourceError(f"{file.name}: not a parquet file, or cut short: {error}") from None
+
+
+def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
+    table = _parquet(file)
+    missing = [c for c in columns if c not in table.schema_arrow.names]
+    if missing:
+        raise SourceError(no_column(missing, table.schema_arrow.names))
+    starts = [0]
+    for group in range(table.num_row_groups):
+        starts.append(starts[-1] + table.metadata.row_group(group).num_rows)
+
+    def rows(group: int) -> Iterator[Row]:
+        index = starts[group]
+        for batch in table.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(columns) or None, use_threads=False):
+            size = batch.nbytes // max(1, batch.num_rows)
+            for values in batch.to_pylist():
+                yield Row(f"{file.name}#{index}", values, size)
+                index += 1
+
+    return [lambda group=group: rows(group) for group in range(table.num_row_groups)]  # type: ignore[misc]
+
+
+def _decompressed(file: File) -> IO[bytes]:
+    stream = file.open()
+    if file.name.endswith(".gz"):
+        return cast("IO[bytes]", gzip.open(stream))
+    if file.name.endswith(".zst"):
+        import zstandard
+
+        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream), 1 << 18)
+    return stream
+
+
+def _jsonl(file: File) -> Iterator[Record]:
+    stream = _decompressed(file)
+    for line in iter(lambda: stream.readline(MAX_ROW_BYTES + 1), b""):
+        if len(line) > MAX_ROW_BYTES:
+            raise SourceError(f"{file.name}: a line of more than {MAX_ROW_BYTES >> 20} MiB; is it JSON lines?")
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield f"not JSON: {error}", len(line)
+            continue
+        yield (value if isinstance(value, dict) else "not a JSON object"), len(line)
+
+
+def _json(file: File) -> Iterator[Record]:
+    """A JSON array, an object holding one (``{"data": [...]}``), or JSON lines under the name .json."""
+    data = _whole(file, MAX_WHOLE_BYTES)
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        lines = File(file.name.removesuffix(".gz").removesuffix(".zst"), lambda: io.BytesIO(data))
+        yield from _jsonl(lines)
+        return
+    if isinstance(value, dict):
+        value = next((v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict)), [value])
+    size = len(data) // max(1, len(value)) if isinstance(value, list) else 0
+    for item in value if isinstance(value, list) else []:
+        yield (item if isinstance(item, dict) else "not a JSON object"), size
+
+
+def _csv(file: File) -> Iterator[Record]:
+    csv.field_size_limit(MAX_ROW_BYTES)
+    text = io.TextIOWrapper(_decompressed(file), encoding="utf-8-sig", errors="replace", newline="")
+    try:
+        for values in csv.DictReader(text, delimiter="\t" if file.format == "tsv" else ","):
+            yield {str(k): v for k, v in values.items()}, sum(len(str(v)) for v in values.values())
+    except csv.Error as error:
+        raise SourceError(f"{file.name}: not CSV: {error}") from None
+
+
+def _text(file: File) -> Iterator[Record]:
+    """One row for the whole file: ``path``, ``text`` and, where its name tells, ``language``."""
+    try:
+        data = _whole(file, MAX_TEXT_BYTES)
+    except SourceError as error:
+        yield str(error), 0
+        return
+    if b"\0" in data[:8192]:
+        yield "not text: it holds NUL bytes", len(data)
+        return
+    text = data.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+    yield {"path": file.name, "text": text, "language": file.language}, len(data)
+
+
+def _whole(file: File, limit: int) -> bytes:
+    with _decompressed(file) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise SourceError(f"{file.name}: more than {limit >> 20} MiB in one piece; give it as JSON lines or parquet")
+    return data

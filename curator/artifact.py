@@ -1,0 +1,236 @@
+"""The build folder: written beside its place and renamed, read back, and checked against its manifest."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curator.errors import CurateError, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from curator.data import Piece, Sample
+
+FORMAT = "curate-build/1"
+ROWS_PER_FILE = 4096
+MANIFEST = "manifest.json"
+ReadText = Callable[[Any], str]  # token ids to text
+
+
+def documents_frame(samples: Sequence[Sample], *, text_of: ReadText, detect: Callable[[Piece], str | None]) -> pl.DataFrame:
+    """One line for each placed document, in the order of the samples. ``text`` is what was placed: a cut document's text
+    ends where it was cut, and ``text_sha256`` is of that."""
+    import polars as pl
+
+    rows = [_line(number, start, piece, text_of, detect) for number, sample in enumerate(samples) for start, piece in _starts(sample)]
+    origin = pl.Struct({"dataset": pl.String, "revision": pl.String, "split": pl.String, "row": pl.String})
+    schema: dict[str, pl.DataType | type[pl.DataType]] = {
+        "sample": pl.Int32,
+        "start": pl.Int32,
+        "tokens": pl.Int32,
+        "cut": pl.Int32,
+        "source": pl.String,
+        "category": pl.String,
+        "language": pl.String,
+        "language_detected": pl.String,
+        "origin": origin,
+        "text_sha256": pl.String,
+        "text": pl.String,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def samples_frame(samples: Sequence[Sample]) -> pl.DataFrame:
+    """One line for each sample, in the order of ``data/``."""
+    import polars as pl
+
+    rows = [(n, s.source, s.category, len(s.pieces), len(s)) for n, s in enumerate(samples)]
+    schema = {"sample": pl.Int32, "source": pl.String, "category": pl.String, "documents": pl.Int32, "tokens": pl.Int32}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _starts(sample: Sample) -> Iterator[tuple[int, Piece]]:
+    start = 0
+    for piece in sample.pieces:
+        yield start, piece
+        start += piece.length
+
+
+def _line(number: int, start: int, piece: Piece, text_of: ReadText, detect: Callable[[Piece], str | None]) -> tuple[Any, ...]:
+    document, origin = piece.tokens.document, piece.tokens.document.origin
+    text = text_of(piece.tokens.ids[: piece.length]) if piece.cut else piece.tokens.text
+    return (
+        number,
+        start,
+        piece.length,
+        piece.cut,
+        document.source,
+        document.category,
+        document.language,
+        detect(piece),
+        {"dataset": origin.dataset, "revision": origin.revision, "split": origin.split, "row": origin.row},
+        hashlib.sha256(text.encode("utf-8")).hexdigest(),
+        text,
+    )
+
+
+def write_data(folder: Path, samples: Sequence[Sample]) -> None:
+    """``data/``: input_ids and position_ids, both list<int32>; positions restart at 0 with every document."""
+    import pyarrow.parquet as pq
+
+    count = max(1, -(-len(samples) // ROWS_PER_FILE))
+    (folder / "data").mkdir()
+    for number in range(count):
+        part = samples[number * ROWS_PER_FILE : (number + 1) * ROWS_PER_FILE]
+        pq.write_table(_data_table(part), folder / "data" / f"train-{number:05d}-of-{count:05d}.parquet", compression="zstd")
+
+
+def _data_table(samples: Sequence[Sample]) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    pieces = [p for s in samples for p in s.pieces]
+    ids = np.concatenate([p.tokens.ids[: p.length] for p in pieces]) if pieces else np.empty(0, np.int32)
+    positions = np.concatenate([np.arange(p.length, dtype=np.int32) for p in pieces]) if pieces else ids
+    offsets = pa.array(np.cumsum([0, *map(len, samples)], dtype=np.int32))
+    columns = [pa.ListArray.from_arrays(offsets, pa.array(values, pa.int32())) for values in (ids, positions)]
+    return pa.table(columns, names=["input_ids", "position_ids"])
+
+
+def write_frame(file: Path, frame: pl.DataFrame) -> None:
+    """A table as parquet that any reader takes (32-bit offsets, no polars metadata)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = frame.to_arrow()
+    fields = [pa.field(f.name, _portable(f.type)) for f in table.schema]
+    pq.write_table(table.cast(pa.schema(fields)), file, compression="zstd")
+
+
+def _portable(kind: Any) -> Any:
+    import pyarrow as pa
+
+    if pa.types.is_large_string(kind) or str(kind) == "string_view":
+        return pa.string()
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(f.name, _portable(f.type)) for f in kind])
+    return kind
+
+
+def write_json(file: Path, value: Any) -> None:
+    """JSON as people read it in a diff."""
+    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def new_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
+    """A folder beside ``target`` that takes its place when the block ends well, and is gone when it does not.
+
+    Raises UsageError where ``target`` exists (``force`` replaces a build, and nothing but a build) or cannot be written.
+    """
+    refuse_target(target, force=force)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror}; choose another --out") from None
+    try:
+        yield folder
+        folder.chmod(0o755)
+        _take_place(folder, target)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise UsageError(f"{target}: cannot be written: {error.strerror}; make room, or choose another --out") from None
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def refuse_target(target: Path, *, force: bool) -> None:
+    """Raise UsageError where a build cannot go, before work is put into it."""
+    if not target.exists() and not target.is_symlink():
+        return
+    is_build = (target / MANIFEST).is_file()
+    is_empty = target.is_dir() and not any(target.iterdir())
+    if not force and not is_empty:
+        raise UsageError(f"{target}: exists; choose another --out" + (", or give --force to replace it" if is_build else ""))
+    if force and not (is_build or is_empty):
+        raise UsageError(f"{target}: exists and is not a build; --force replaces builds only")
+
+
+def _take_place(folder: Path, target: Path) -> None:
+    if not target.exists():
+        os.replace(folder, target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    os.replace(target, old / "build")
+    os.replace(folder, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def file_table(folder: Path) -> dict[str, dict[str, Any]]:
+    """{path: {sha256, bytes}} of every file but the manifest."""
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    return {name: {"sha256": _sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class NotABuild(UsageError):
+    """A folder that is not a build, or not one that this version reads."""
+
+
+class Damaged(CurateError):
+    """A build whose files are not those of its manifest."""
+
+    exit_code = 1
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a build. Raises NotABuild."""
+    try:
+        value: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotABuild(f"{folder}: no {MANIFEST} there; name a folder that `curate build` wrote") from None
+    except (OSError, ValueError) as error:
+        raise NotABuild(f"{folder / MANIFEST}: cannot be read: {error}") from None
+    if value.get("format") != FORMAT:
+        raise NotABuild(f"{folder}: format {value.get('format')!r}, this version reads {FORMAT!r}")
+    return value
+
+
+def verify(folder: Path, described: Mapping[str, Any]) -> None:
+    """Check every file against the manifest. Raises Damaged with all that differ."""
+    there, noted = file_table(folder), described["files"]
+    faults = [f"{name}: missing" for name in noted if name not in there]
+    faults += [f"{name}: not in the manifest" for name in there if name not in noted]
+    faults += [f"{name}: changed since the build" for name in noted if name in there and there[name] != noted[name]]
+    if faults:
+        raise Damaged(f"{folder} is not as its manifest says:\n" + "\n".join(f"* {f}" for f in faults))
+
+
+def read_frame(folder: Path, name: str) -> pl.DataFrame:
+    """One of the tables of a build, by its name without ``.parquet``."""
+    import polars as pl
+
+    return pl.read_parquet(folder / f"{name}.parquet")
+
+
+def read_data(folder: Path) -> pl.DataFrame:
+    """input_ids and position_ids of all samples."""
+    import polars as pl
+
+    return pl.read_parquet(folder / "data" / "train-*.parquet")

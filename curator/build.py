@@ -1,0 +1,387 @@
+"""The pipeline, top to bottom: a mix becomes a plan, a plan becomes a folder. Read this file first.
+
+prepare: mix file -> Draft -> Sources -> Plan        every problem of the mix, then every problem of the sources
+build:   Plan -> Pulls -> Samples -> tables -> folder
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from curator import artifact, coverage, languages, mix, pack, plugins, report
+from curator import plan as planning
+from curator import tokens as tokenizing
+from curator.catalog import Catalog, data_root
+from curator.data import Piece, Resolved, Sample
+from curator.errors import MixError, ShortfallError, SourceError
+from curator.plan import Plan, Quota, Source, Stream
+from curator.pull import Counts, Pull
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curator.tokens import Encoder
+
+DEFAULT_JOBS = 4
+RESOLVERS = 16  # sources asked about at the same time: waiting, not work
+LIBRARIES = ("datasets", "huggingface_hub", "tokenizers", "transformers", "pyarrow", "polars", "langdetect", "jinja2")
+Progress = Callable[[str, int, int], None]  # source, samples done, tokens done
+
+
+def check(file: Path, catalog: Catalog) -> tuple[mix.Draft, list[Source]]:
+    """Read a mix and check it against the cards. Raises MixError with every problem. Touches no network."""
+    draft = mix.read(file)
+    found = planning.sources(draft, catalog)
+    if draft.problems:
+        raise MixError(draft.file, draft.problems)
+    return draft, found
+
+
+def prepare(file: Path, catalog: Catalog, *, tokenizer: str | None = None) -> tuple[Plan, Encoder]:
+    """A plan with every source found and pinned, and the tokenizer. Raises MixError, SourceError (all sources together)."""
+    draft, found = check(file, catalog)
+    name = tokenizer or draft.checked().tokenizer
+    if name is None:
+        draft.problem(("calibration_set",), "no tokenizer; add `tokenizer: ORG/NAME` (the model's own), or give --tokenizer")
+        draft.checked()
+    streams = [s for source in found for s in planning.streams(source, seed=draft.checked().seed)]
+    encoder = load_tokenizer(str(name), draft)
+    # After the tokenizer: `datasets` looks into `transformers`, which another thread would find half imported.
+    resolved, errors = resolve(streams)
+    if isinstance(encoder, SourceError):
+        errors.append(encoder)
+    if errors or isinstance(encoder, SourceError):
+        raise SourceError.join(errors)
+    return planning.plan(draft, found, resolved=resolved, tokenizer=asdict(encoder.identity)), encoder
+
+
+def load_tokenizer(name: str, draft: mix.Draft) -> Encoder | SourceError:
+    """The tokenizer that a mix names, or why there is none; a relative folder is relative to the mix."""
+    beside = draft.folder / name
+    revision = draft.mix.tokenizer_revision if draft.mix and name == draft.mix.tokenizer else None
+    starter = data_root() / "sources" / "starter" / "tokenizer"
+    try:
+        return tokenizing.load(str(beside) if beside.is_dir() else name, revision=revision, starter=starter)
+    except SourceError as error:
+        return error
+
+
+def resolve(streams: Sequence[Stream]) -> tuple[dict[str, Resolved], list[SourceError]]:
+    """Ask the adapters what each stream is; streams of one dataset share what was learned, one after the other."""
+    together: dict[str, list[Stream]] = defaultdict(list)
+    for stream in streams:
+        together[f"{stream.source.card.adapter}:{stream.where.dataset or stream.where.path}"].append(stream)
+    with ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve") as executor:
+        found = {key: outcome for group in executor.map(_resolve_group, together.values()) for key, outcome in group}
+    errors = [outcome for outcome in found.values() if isinstance(outcome, SourceError)]
+    return {k: v for k, v in found.items() if isinstance(v, Resolved)}, errors
+
+
+def _resolve_group(streams: Sequence[Stream]) -> list[tuple[str, Resolved | SourceError]]:
+    memo: MutableMapping[str, Any] = {}
+    outcomes: list[tuple[str, Resolved | SourceError]] = []
+    for stream in streams:
+        try:
+            outcomes.append((stream.key, plugins.load("adapters", stream.source.card.adapter).resolve(stream.where, memo=memo)))
+        except SourceError as error:
+            outcomes.append((stream.key, SourceError(f"{stream.source.name}: {error}")))
+    return outcomes
+
+
+@dataclass
+class Filling:
+    """A quota and the samples that it has so far."""
+
+    quota: Quota
+    pools: list[pack.Pool]
+    samples: list[Sample] = field(default_factory=list)
+    dry: bool = False
+
+    @property
+    def missing(self) -> int:
+        """Samples owed and not there; 0 where all that there is was asked for."""
+        return max(0, (self.quota.samples or 0) - len(self.samples))
+
+
+def build(
+    plan: Plan,
+    encoder: Encoder,
+    out: Path,
+    *,
+    jobs: int = DEFAULT_JOBS,
+    allow_short: bool = False,
+    force: bool = False,
+    progress: Progress = lambda *done: None,  # noqa: ARG005 - nobody listens
+) -> dict[str, Any]:
+    """Write the build folder of a plan and return its manifest. Raises SourceError, ShortfallError, UsageError."""
+    started = time.monotonic()
+    artifact.refuse_target(out, force=force)
+    with pulling(plan, encoder, jobs) as pulls:
+        fillings = list(fill(plan, pulls, progress))
+        fail_together(pulls)
+        pass_on(plan, fillings, progress)
+        fail_together(pulls)
+        counts = {key: pull.counts for key, pull in pulls.items()}
+    refuse_short(plan, fillings, allow_short=allow_short)
+    samples = arrange(plan, fillings)
+    documents = artifact.documents_frame(samples, text_of=encoder.text_of, detect=detected)
+    tables = coverage.measure(documents, artifact.samples_frame(samples))
+    gates = coverage.gates(tables, required=required(plan))
+    refuse_gates(gates, allow_short=allow_short)
+    facts = describe(plan, fillings, samples, counts)
+    with artifact.new_folder(out, force=force) as folder:
+        artifact.write_data(folder, samples)
+        artifact.write_frame(folder / "samples.parquet", artifact.samples_frame(samples))
+        artifact.write_frame(folder / "documents.parquet", documents)
+        artifact.write_json(folder / "coverage.json", {**tables, "gates": gates})
+        write_quarantine(folder / "quarantine.jsonl", counts)
+        (folder / "report.html").write_text(report.page({**tables, "gates": gates}, facts), encoding="utf-8")
+        (folder / "README.md").write_text(report.card({**tables, "gates": gates}, facts), encoding="utf-8")
+        manifest = facts | {
+            "files": artifact.file_table(folder),
+            "versions": versions(),
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        artifact.write_json(folder / artifact.MANIFEST, manifest)
+    return manifest
+
+
+@contextmanager
+def pulling(plan: Plan, encoder: Encoder, jobs: int) -> Iterator[dict[str, Pull]]:
+    """A pull for each stream of the plan, over ``jobs`` workers."""
+    executor = ThreadPoolExecutor(jobs, thread_name_prefix="pull")
+    expected: Counter[str] = Counter()
+    for quota in plan.quotas:
+        for key in quota.streams:
+            expected[key] += plan.mix.max_seq_length * (quota.samples if quota.samples is not None else 1000) // len(quota.streams)
+    try:
+        yield {k: Pull(s, plan.resolved[k], encoder=encoder, executor=executor, expected=expected[k]) for k, s in plan.streams.items()}
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def fill(plan: Plan, pulls: Mapping[str, Pull], progress: Progress) -> Iterator[Filling]:
+    """Fill every quota in the order of the mix, from its own streams; the workers are a few quotas ahead."""
+    seen: set[bytes] = set()
+    pools = {k: pack.Pool(pull.documents(seen), pull.stream.language, reserve=plan.mix.max_seq_length) for k, pull in pulls.items()}
+    ahead = iter([k for q in plan.quotas if q.samples != 0 for k in q.streams])
+    for quota in plan.quotas:
+        for key in islice(ahead, DEFAULT_JOBS if quota is plan.quotas[0] else len(quota.streams)):
+            pulls[key].start()
+        filling = Filling(quota, [pools[k] for k in quota.streams])
+        top_up(plan, filling, quota.samples, progress)
+        yield filling
+
+
+def top_up(plan: Plan, filling: Filling, most: int | None, progress: Progress) -> int:
+    """Add up to ``most`` samples (None: all that there are) and return how many came."""
+    make = pack.fill if plan.mix.packing == "fill" else pack.truncate
+    source, came = filling.quota.source, 0
+    while not filling.dry and (most is None or came < most):
+        sample = make(filling.pools, size=plan.mix.max_seq_length, source=shown(source), category=source.card.category)
+        if sample is None:
+            filling.dry = True
+            break
+        filling.samples.append(sample)
+        came += 1
+        progress(shown(source), 1, len(sample))
+    return came
+
+
+def pass_on(plan: Plan, fillings: Sequence[Filling], progress: Progress) -> None:
+    """What a dry source leaves open passes to its fallback, language by language, and then to its category by share."""
+    for filling in fillings:
+        for other in fillings:
+            if filling.missing and other.quota.source.stands_in_for == filling.quota.source.name and serves(other, filling):
+                filling.quota = owing(filling.quota, less=top_up(plan, other, filling.missing, progress))
+    for category in dict.fromkeys(f.quota.category for f in fillings):
+        within = [f for f in fillings if f.quota.category == category]
+        while missing := sum(f.missing for f in within):
+            able = [f for f in within if not f.dry and f.quota.samples] or [f for f in within if not f.dry]
+            if not able:
+                break
+            given = pack.shares(missing, [f.quota.samples or 1 for f in able])
+            came = sum(top_up(plan, f, share, progress) for f, share in zip(able, given, strict=True))
+            forgive(within, came)
+
+
+def serves(other: Filling, filling: Filling) -> bool:
+    """Whether a fallback has the language that is missing."""
+    return other.quota.language == filling.quota.language or filling.quota.language is None
+
+
+def owing(quota: Quota, *, less: int) -> Quota:
+    """The quota with ``less`` samples fewer, because another source gave them."""
+    return Quota(quota.source, quota.streams, (quota.samples or 0) - less)
+
+
+def forgive(fillings: Sequence[Filling], count: int) -> None:
+    """Take ``count`` samples, which others gave, off what is owed."""
+    for filling in fillings:
+        less = min(count, filling.missing)
+        if less:
+            filling.quota = owing(filling.quota, less=less)
+            count -= less
+
+
+def fail_together(pulls: Mapping[str, Pull]) -> None:
+    """Raise the errors of all streams as one."""
+    errors = [pull.error for pull in pulls.values() if pull.error is not None]
+    if errors:
+        raise SourceError.join(errors)
+
+
+def shown(source: Source) -> str:
+    """The name of a source in the tables: a fallback has the name of its card."""
+    return source.name.split("+")[0]
+
+
+def short(fillings: Sequence[Filling]) -> dict[str, int]:
+    """Samples missing by category, after all passing on."""
+    missing: Counter[str] = Counter()
+    for filling in fillings:
+        missing[filling.quota.category] += filling.missing
+    return {category: count for category, count in missing.items() if count}
+
+
+def refuse_short(plan: Plan, fillings: Sequence[Filling], *, allow_short: bool) -> None:
+    """Raise ShortfallError where a category could not be filled."""
+    lines = [f"* {category}: {count} of {owed_by_category(plan)[category]} samples missing" for category, count in short(fillings).items()]
+    if lines and not allow_short:
+        raise ShortfallError("the sources ran dry:\n" + "\n".join(lines) + "\nadd sources, ask for fewer samples, or accept it with --allow-short")
+    if not any(f.samples for f in fillings):
+        raise ShortfallError("no source gave a single sample; look at the columns and filters, or lower max_seq_length")
+
+
+def refuse_gates(gates: coverage.Table, *, allow_short: bool) -> None:
+    """Raise ShortfallError where a gate of ``require`` is not met."""
+    lines = coverage.failing(gates)
+    if lines and not allow_short:
+        raise ShortfallError(
+            "gates of the mix are not met:\n" + "\n".join(f"* {line}" for line in lines) + "\nchange the shares, or accept it with --allow-short"
+        )
+
+
+def owed_by_category(plan: Plan) -> Counter[str]:
+    """Samples that the mix asks for, by category."""
+    owed: Counter[str] = Counter()
+    for quota in plan.quotas:
+        owed[quota.category] += quota.samples or 0
+    return owed
+
+
+def required(plan: Plan) -> dict[str, dict[str, int]]:
+    """The gates: every category has its samples, every language that ``require`` names its tokens."""
+    wanted: dict[str, dict[str, int]] = {"by_category": {c: n for c, n in owed_by_category(plan).items() if n}}
+    require = plan.mix.require
+    kinds: tuple[languages.Kind, languages.Kind] = ("programming", "natural")
+    for kind, gate in zip(kinds, (require.programming_languages, require.natural_languages), strict=True):
+        if gate is not None:
+            wanted[f"{kind}_languages"] = dict.fromkeys(planning.gate_languages(gate, kind), gate.min_tokens)
+    return wanted
+
+
+def arrange(plan: Plan, fillings: Sequence[Filling]) -> list[Sample]:
+    """All samples, in the order of the mix or shuffled by its seed."""
+    samples = [s for f in fillings for s in f.samples]
+    if plan.mix.shuffle:
+        random.Random(f"{plan.mix.seed}:samples:shuffle").shuffle(samples)
+    return samples
+
+
+def detected(piece: Piece) -> str | None:
+    """The natural language that a document's text is recognised as, where the document claims one."""
+    from curator.detect import natural_language
+
+    claimed = piece.tokens.document.language
+    if claimed is None or languages.get(claimed).kind != "natural":
+        return None
+    conversation = piece.tokens.document.conversation
+    return natural_language(conversation.text or "\n".join(m.content for m in conversation.messages))
+
+
+def describe(plan: Plan, fillings: Sequence[Filling], samples: Sequence[Sample], counts: Mapping[str, Counts]) -> dict[str, Any]:
+    """The manifest, but for files, versions and times: nothing in it depends on the machine or the moment."""
+    pieces = [p for s in samples for p in s.pieces]
+    missing = short(fillings)
+    return {
+        "format": artifact.FORMAT,
+        "mix": {"name": plan.name, "sha256": mix.parse(plan.text).sha256, "text": plan.text},
+        "fingerprint": plan.fingerprint,
+        "tokenizer": dict(plan.tokenizer),
+        "samples": len(samples),
+        "max_seq_length": plan.mix.max_seq_length,
+        "tokens": sum(map(len, samples)),
+        "padding_tokens": 0,
+        "documents": len(pieces),
+        "documents_cut": sum(1 for p in pieces if p.cut),
+        "tokens_cut": sum(p.cut for p in pieces),
+        "sources": [_describe_source(plan, name, fillings, counts) for name in dict.fromkeys(shown(f.quota.source) for f in fillings)],
+        "short": missing,
+        "notes": [f"{category}: {count} samples fewer than the mix asks for; the sources ran dry" for category, count in missing.items()],
+        "offline": False,
+    }
+
+
+def _describe_source(plan: Plan, name: str, fillings: Sequence[Filling], counts: Mapping[str, Counts]) -> dict[str, Any]:
+    own = [s for s in plan.streams.values() if shown(s.source) == name]
+    samples = [s for f in fillings if shown(f.quota.source) == name for s in f.samples]
+    owed = [q.samples for q in plan.quotas if shown(q.source) == name]
+    total = Counts()
+    for stream in own:
+        total.add(counts[stream.key])
+    first, card = plan.resolved[own[0].key], own[0].source.card
+    return {
+        "source": name,
+        "dataset": card.place,
+        "revision": first.revision,
+        "license": first.license or card.license,
+        "category": card.category,
+        "evaluation": card.evaluation,
+        "planned_samples": None if None in owed else sum(n for n in owed if n),
+        "samples": len(samples),
+        "documents": sum(len(s.pieces) for s in samples),
+        "tokens": sum(map(len, samples)),
+        "rows_read": total.rows_read,
+        "bytes_read": total.bytes_read,
+        "documents_made": total.kept,
+        "dropped": dict(sorted(total.dropped.items())),
+        "repairs": dict(sorted(total.repairs.items())),
+    }
+
+
+def write_quarantine(file: Path, counts: Mapping[str, Counts]) -> None:
+    """Every dropped row with its reason, in the order of the plan."""
+    with file.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+        for entry in (e for c in counts.values() for e in c.quarantine):
+            stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """What ran: for the manifest, and for a crash file."""
+    found = {"python": platform.python_version(), "platform": platform.system().lower()}
+    for name in ("curate-calibration", *LIBRARIES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def default_jobs() -> int:
+    """Workers, when nobody says how many."""
+    return max(2, min(8, os.cpu_count() or DEFAULT_JOBS))

@@ -1,0 +1,51 @@
+"""Document to a reason to drop it, or None: pure functions, named in a mix by ``filters``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from curator.data import Document, Drop
+
+Filter = Callable[[Document], Drop | None]
+LEAST_CHARACTERS = 32
+MOST_REPLACED = 0.001  # share of U+FFFD in a text; more says that it was decoded with the wrong encoding
+
+
+def whole_text(document: Document) -> str:
+    """All text of a document, turn after turn."""
+    conversation = document.conversation
+    if conversation.text is not None:
+        return conversation.text
+    return "\n".join(part for m in conversation.messages for part in (m.reasoning, m.content) if part)
+
+
+def encoding(document: Document) -> Drop | None:
+    """Drop text that no tokenizer should see: NUL bytes, lone surrogates, or the marks of a wrong decoding. Always on."""
+    text = whole_text(document)
+    if "\0" in text:
+        return Drop("nul_bytes")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return Drop("lone_surrogate", f"at character {error.start}")
+    if text.count("\ufffd") > MOST_REPLACED * len(text) + 1:
+        return Drop("wrong_encoding", f"{text.count(chr(0xFFFD))} replacement characters")
+    return None
+
+
+def length(document: Document) -> Drop | None:
+    """Drop documents with next to no text."""
+    size = len(whole_text(document))
+    return Drop("too_short", f"{size} characters") if size < LEAST_CHARACTERS else None
+
+
+def language(document: Document) -> Drop | None:
+    """Drop a text that is recognised as another natural language than the one claimed."""
+    from curator.detect import natural_language
+    from curator.languages import find
+
+    claimed = find(document.language) if document.language else None
+    if claimed is None or claimed.kind != "natural":
+        return None
+    found = natural_language(whole_text(document))
+    return Drop("other_language", f"claimed {claimed.id}, detected {found}") if found not in (None, claimed.id) else None

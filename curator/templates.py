@@ -1,0 +1,110 @@
+"""The sandboxed Jinja environment for instructions: a template sees one row, ``hash`` and ``rotate``, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import StrictUndefined, TemplateError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import SandboxedEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+MAX_OUTPUT = 100_000  # characters; an instruction is a sentence or two
+NAMES = frozenset({"row", "hash", "rotate", "loop", "range", "true", "false", "none", "True", "False", "None"})
+
+
+class BadTemplate(Exception):
+    """A template that cannot be used, with the reason; its line is within the template's own text."""
+
+    def __init__(self, message: str, line: int = 1) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def stable_hash(value: object) -> int:
+    """A 64-bit number from the text of ``value``: the same in every process and on every machine (BLAKE2b)."""
+    digest = hashlib.blake2b(str(value).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+class _Environment(SandboxedEnvironment):
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" or not all(isinstance(side, (int, float)) for side in (left, right)):
+            raise SecurityError(f"the operator {operator!r} is only for small numbers")
+        return super().call_binop(context, operator, left, right)
+
+
+@dataclass
+class Instruction:
+    """A compiled template. ``columns`` are the row's columns that it names; ``whole`` says it reads the row as one."""
+
+    text: str
+    columns: tuple[str, ...] = ()
+    whole: bool = False
+    _render: Callable[..., str] | None = None
+    _count: int = field(default=0)
+
+    def __call__(self, row: Mapping[str, Any]) -> str:
+        """The instruction for one row. Raises BadTemplate where the row lacks what the template names."""
+        if self._render is None:
+            return self.text
+        self._count += 1
+        try:
+            result = self._render(row=dict(row), rotate=self._rotate)
+        except (TemplateError, TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:
+            raise BadTemplate(f"{error}; the row has {', '.join(row) or 'no columns'}") from None
+        return result[:MAX_OUTPUT]
+
+    def _rotate(self, items: Sequence[Any]) -> Any:
+        """The next item of a list, row by row: evenly over all of them."""
+        return items[(self._count - 1) % len(items)]
+
+
+def compile(text: str) -> Instruction:
+    """Compile an instruction. Plain text stays as it is. Raises BadTemplate."""
+    if not any(mark in text for mark in ("{{", "{%", "{#")):
+        return Instruction(text)
+    environment = _Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    environment.globals = {"hash": stable_hash, "range": environment.globals["range"]}
+    try:
+        tree = environment.parse(text)
+        columns, whole = _inspect(tree)
+        return Instruction(text, columns, whole, environment.from_string(text).render)
+    except TemplateError as error:
+        raise BadTemplate(f"not a template: {error}", getattr(error, "lineno", None) or 1) from None
+    except RecursionError:
+        raise BadTemplate("nested too deeply") from None
+
+
+def _inspect(tree: nodes.Template) -> tuple[tuple[str, ...], bool]:
+    """The columns that a template names, and whether it uses the row as a whole; refuses what reaches outside the row."""
+    assigned = {n.name for n in tree.find_all(nodes.Name) if n.ctx in ("store", "param")}
+    for name in tree.find_all(nodes.Name):
+        if name.ctx == "load" and name.name not in NAMES | assigned:
+            raise BadTemplate(f"unknown name {name.name!r}; a template sees row, hash and rotate", name.lineno)
+    for bad in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+        raise BadTemplate("a template cannot load another", bad.lineno)
+    lookups: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
+    for node in lookups:
+        attribute = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", "")
+        if isinstance(attribute, str) and attribute.startswith("_"):
+            raise BadTemplate(f"{attribute!r} is outside the row; a template reads columns only", node.lineno)
+    named = [_column(n) for n in lookups if _is_row(n.node)]
+    uses = sum(1 for n in tree.find_all(nodes.Name) if n.name == "row")
+    return tuple(dict.fromkeys(c for c in named if c)), uses > len([c for c in named if c])
+
+
+def _is_row(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Name) and node.name == "row"
+
+
+def _column(node: nodes.Getattr | nodes.Getitem) -> str | None:
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    return node.arg.value if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str) else None

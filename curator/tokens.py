@@ -1,0 +1,359 @@
+"""Documents to token ids through the target's own chat template and tokenizer, with what a template rejects repaired.
+
+What a template can take is found by rendering small conversations with it, not by reading its source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from curator.data import Conversation, Document, Drop, Message, Tokens, ToolCall
+from curator.errors import SourceError
+
+MOST_CHARACTERS = 4_000_000  # of one document; the rest could not be placed in any sample
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tiktoken.model", "tokenizer_config.json", "special_tokens_map.json")
+REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+STARTER = "starter"
+
+Rendered = tuple[str, tuple[str, ...]]  # the text, and the repairs it took
+
+
+class TemplateRejects(Exception):
+    """The chat template raised for a conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which tokenizer: what the manifest and the fingerprint say of it."""
+
+    id: str
+    revision: str | None
+    sha256: str
+    chat_template_sha256: str
+    vocab_size: int
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A tokenizer with its chat template; use ``load``."""
+
+    identity: Identity
+    tokenizer: Any  # transformers.PreTrainedTokenizerFast; read, never changed
+    fast: Any  # a tokenizers.Tokenizer of our own, without truncation or padding
+    template: str
+
+    @cached_property
+    def dialect(self) -> Dialect:
+        """What the chat template can take."""
+        return probe(self._apply) if self.template else Dialect(chat=False)
+
+    def encode(self, documents: Sequence[Document]) -> Iterator[Tokens | Drop]:
+        """One answer for each document, in order. Chat is rendered with its own special tokens; plain text gets those that
+        the tokenizer puts around any text."""
+        rendered = [self._render(d.conversation) for d in documents]
+        ids = self._ids(rendered, documents)
+        for document, result in zip(documents, rendered, strict=True):
+            if isinstance(result, Drop):
+                yield result
+                continue
+            tokens = next(ids)
+            yield Tokens(document, tokens, *result) if len(tokens) else Drop("no_tokens")
+
+    def text_of(self, ids: Any) -> str:
+        """The text of token ids, special tokens included."""
+        return str(self.fast.decode(ids.tolist(), skip_special_tokens=False))
+
+    def _ids(self, rendered: Sequence[Rendered | Drop], documents: Sequence[Document]) -> Iterator[Any]:
+        import numpy as np
+
+        kept = [(r[0], is_plain(d.conversation, r)) for r, d in zip(rendered, documents, strict=True) if not isinstance(r, Drop)]
+        chat = iter(self.fast.encode_batch_fast([t for t, plain in kept if not plain], add_special_tokens=False))
+        text = iter(self.fast.encode_batch_fast([t for t, plain in kept if plain], add_special_tokens=True))
+        for _, plain in kept:
+            yield np.array(next(text if plain else chat).ids, dtype=np.int32)
+
+    def _render(self, conversation: Conversation) -> Rendered | Drop:
+        if conversation.text is not None:
+            return conversation.text[:MOST_CHARACTERS], ()
+        result = render(conversation, self._apply, self.dialect)
+        return result if isinstance(result, Drop) else (result[0][:MOST_CHARACTERS], result[1])
+
+    def _apply(self, messages: list[dict[str, Any]], tools: list[Mapping[str, Any]]) -> str:
+        """The chat template over plain dictionaries. Raises TemplateRejects for whatever goes wrong in it."""
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tools=tools or None, tokenize=False))
+        except Exception as error:  # noqa: BLE001 - a template is a program from outside; it can raise anything
+            raise TemplateRejects(f"{type(error).__name__}: {error}"[:300]) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What a chat template does with the parts of a conversation, as probing showed it."""
+
+    chat: bool = True
+    system: bool = True
+    tools: bool = False
+    tool_calls: bool = False
+    tool_role: bool = False
+    arguments_as_text: bool = False
+    reasoning: str | None = None  # the field that it reads; None where thoughts go into the content as <think>
+
+
+Apply = Callable[[list[dict[str, Any]], list[Mapping[str, Any]]], str]
+
+
+def probe(apply: Apply) -> Dialect:
+    """Find a template's dialect by rendering conversations that differ in one thing."""
+    ask, say = {"role": "user", "content": "q0q"}, {"role": "assistant", "content": "a0a"}
+    schema = {"type": "function", "function": {"name": "t0t", "description": "d", "parameters": {"type": "object", "properties": {}}}}
+
+    def shows(mark: str, messages: list[dict[str, Any]], tools: list[Mapping[str, Any]] | None = None) -> bool:
+        with suppress(TemplateRejects):
+            return mark in apply(messages, tools or [])
+        return False
+
+    def calling(arguments: Any) -> list[dict[str, Any]]:
+        call = {"id": "call00001", "type": "function", "function": {"name": "f0f", "arguments": arguments}}
+        return [ask, {"role": "assistant", "content": "", "tool_calls": [call]}]
+
+    def python_text(messages: list[dict[str, Any]]) -> bool:
+        return shows("{'k0k'", messages)
+
+    as_object, as_text = calling({"k0k": "v0v"}), calling('{"k0k": "v0v"}')
+    object_works = shows("v0v", as_object) and not python_text(as_object)
+    calls = (object_works or shows("v0v", as_text)) and shows("f0f", as_object if object_works else as_text)
+    answered = [*(as_object if object_works else as_text), {"role": "tool", "content": "r0r", "tool_call_id": "call00001", "name": "f0f"}]
+    return Dialect(
+        chat=shows("q0q", [ask, say]),
+        system=shows("s0s", [{"role": "system", "content": "s0s"}, ask, say]),
+        tools=shows("t0t", [ask, say], [schema]),
+        tool_calls=calls,
+        tool_role=shows("r0r", answered if calls else [ask, say, answered[-1]]),
+        arguments_as_text=not object_works and calls,
+        reasoning=next((f for f in REASONING_FIELDS if shows("h0h", [ask, {**say, f: "h0h"}])), None),
+    )
+
+
+def is_plain(conversation: Conversation, rendered: Rendered) -> bool:
+    """Whether a text went in without any chat turn."""
+    return conversation.text is not None or "to_plain_text" in rendered[1]
+
+
+def render(conversation: Conversation, apply: Apply, dialect: Dialect) -> Rendered | Drop:
+    """The text of a conversation, with the least repair that the template accepts; or why there is none.
+
+    Repairs are tried in a fixed order, each on top of those before it, and named in the result so that they are counted.
+    """
+    if not dialect.chat:
+        return "\n\n".join(m.content for m in conversation.messages if m.content), ("to_plain_text",)
+    done: list[str] = []
+    current = _fitted(conversation, dialect, done)
+    reason = ""
+    for name, repair in (("", None), *REPAIRS):
+        if repair is not None:
+            mended = repair(current)
+            if mended == current:
+                continue
+            current = mended
+            done.append(name)
+        if not current.messages:
+            break
+        if name == "to_plain_text":
+            return current.messages[0].content, tuple(done)
+        try:
+            return apply([_plain(m, dialect) for m in current.messages], list(current.tools)), tuple(done)
+        except TemplateRejects as error:
+            reason = str(error)
+    return Drop("template_rejected", reason)
+
+
+def _fitted(conversation: Conversation, dialect: Dialect, done: list[str]) -> Conversation:
+    """Put what the template has no place for into the text of the turns, in the tagged form that models know."""
+    messages, tools = list(conversation.messages), conversation.tools
+    if tools and not dialect.tools:
+        listing = "\n".join(json.dumps(t, ensure_ascii=False) for t in tools)
+        messages = _with_system(messages, f"<tools>\n{listing}\n</tools>")
+        tools = ()
+        done.append("tools_into_system")
+    if not dialect.tool_calls and any(m.tool_calls for m in messages):
+        messages = [_calls_in_text(m) for m in messages]
+        done.append("tool_calls_into_text")
+    if not dialect.tool_role and any(m.role == "tool" for m in messages):
+        messages = [_answer_as_user(m) if m.role == "tool" else m for m in messages]
+        done.append("tool_results_into_user")
+    if dialect.reasoning is None and any(m.reasoning for m in messages):
+        messages = [_thought_in_text(m) for m in messages]
+        done.append("reasoning_into_text")
+    if not dialect.system and any(m.role == "system" for m in messages):
+        messages = _system_into_user(messages)
+        done.append("system_into_user")
+    return Conversation(tuple(messages), tools)
+
+
+def _with_system(messages: list[Message], text: str) -> list[Message]:
+    if messages and messages[0].role == "system":
+        return [replace(messages[0], content=f"{messages[0].content}\n\n{text}"), *messages[1:]]
+    return [Message("system", text), *messages]
+
+
+def _calls_in_text(message: Message) -> Message:
+    calls = [json.dumps({"name": c.name, "arguments": c.arguments}, ensure_ascii=False) for c in message.tool_calls]
+    tagged = [f"<tool_call>\n{c}\n</tool_call>" for c in calls]
+    return replace(message, content="\n".join(p for p in (message.content, *tagged) if p), tool_calls=())
+
+
+def _answer_as_user(message: Message) -> Message:
+    return Message("user", f"<tool_response>\n{message.content}\n</tool_response>")
+
+
+def _thought_in_text(message: Message) -> Message:
+    if not message.reasoning:
+        return message
+    return replace(message, content=f"<think>\n{message.reasoning}\n</think>\n\n{message.content}", reasoning=None)
+
+
+def _system_into_user(messages: list[Message]) -> list[Message]:
+    system = "\n\n".join(m.content for m in messages if m.role == "system")
+    rest = [m for m in messages if m.role != "system"]
+    for index, message in enumerate(rest):
+        if message.role == "user":
+            return [*rest[:index], replace(message, content=f"{system}\n\n{message.content}"), *rest[index + 1 :]]
+    return [Message("user", system), *rest]
+
+
+def _one_system_first(conversation: Conversation) -> Conversation:
+    system = [m for m in conversation.messages if m.role == "system"]
+    if not system or (len(system) == 1 and conversation.messages[0].role == "system"):
+        return conversation
+    joined = Message("system", "\n\n".join(m.content for m in system))
+    return replace(conversation, messages=(joined, *(m for m in conversation.messages if m.role != "system")))
+
+
+def _tools_answered_after_calls(conversation: Conversation) -> Conversation:
+    """A tool's answer that no call asked for becomes the user's."""
+    messages: list[Message] = []
+    for message in conversation.messages:
+        asked = bool(messages) and (messages[-1].role == "tool" or bool(messages[-1].tool_calls))
+        messages.append(_answer_as_user(message) if message.role == "tool" and not asked else message)
+    return replace(conversation, messages=tuple(messages))
+
+
+def _system_in_user(conversation: Conversation) -> Conversation:
+    if not any(m.role == "system" for m in conversation.messages):
+        return conversation
+    return replace(conversation, messages=tuple(_system_into_user(list(conversation.messages))))
+
+
+def _joined_turns(conversation: Conversation) -> Conversation:
+    """Neighbours of one role become one turn: many templates want user and assistant in turn."""
+    messages: list[Message] = []
+    for message in conversation.messages:
+        last = messages[-1] if messages else None
+        if last and last.role == message.role and message.role != "tool" and not last.tool_calls:
+            both = "\n\n".join(c for c in (last.content, message.content) if c)
+            thoughts = "\n\n".join(r for r in (last.reasoning, message.reasoning) if r) or None
+            messages[-1] = replace(message, content=both, reasoning=thoughts)
+        else:
+            messages.append(message)
+    return replace(conversation, messages=tuple(messages))
+
+
+def _user_first(conversation: Conversation) -> Conversation:
+    """Leave out what the assistant says before any user does, if the user does speak."""
+    head = [m for m in conversation.messages if m.role == "system"]
+    rest = [m for m in conversation.messages if m.role != "system"]
+    first = next((i for i, m in enumerate(rest) if m.role == "user"), 0)
+    return replace(conversation, messages=(*head, *rest[first:])) if first else conversation
+
+
+def _to_plain_text(conversation: Conversation) -> Conversation:
+    """A lone text of the assistant is text, not chat."""
+    one = len(conversation.messages) == 1 and conversation.messages[0].role == "assistant" and conversation.messages[0].content
+    return replace(conversation, text="") if one else conversation
+
+
+REPAIRS: tuple[tuple[str, Callable[[Conversation], Conversation]], ...] = (
+    ("one_system_first", _one_system_first),
+    ("tool_result_without_call", _tools_answered_after_calls),
+    ("joined_turns", _joined_turns),
+    ("user_first", _user_first),
+    ("system_into_user", _system_in_user),
+    ("joined_turns_again", _joined_turns),
+    ("to_plain_text", _to_plain_text),
+)
+
+
+def _plain(message: Message, dialect: Dialect) -> dict[str, Any]:
+    """A message as templates take it: never None for content, arguments in the form that the template can print."""
+    plain: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.reasoning and dialect.reasoning:
+        plain[dialect.reasoning] = message.reasoning
+    if message.tool_calls:
+        plain["tool_calls"] = [_plain_call(c, n, dialect) for n, c in enumerate(message.tool_calls)]
+    if message.role == "tool":
+        plain |= {"tool_call_id": message.tool_call_id or _call_id(0), "name": message.name or ""}
+    return plain
+
+
+def _plain_call(call: ToolCall, number: int, dialect: Dialect) -> dict[str, Any]:
+    arguments: Any = call.arguments
+    if dialect.arguments_as_text and not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    elif not dialect.arguments_as_text and isinstance(arguments, str):
+        arguments = {"input": arguments}
+    return {"id": call.id or _call_id(number), "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _call_id(number: int) -> str:
+    return f"call{number:05d}"  # nine characters, letters and digits: the strictest template's wish
+
+
+def load(name: str, *, revision: str | None = None, starter: Path | None = None) -> Encoder:
+    """The tokenizer ``name``: a hub id, a local folder, or ``starter`` for the folder given. Raises SourceError."""
+    import tokenizers
+
+    folder = starter if name == STARTER and starter else Path(name)
+    local = folder.is_dir()
+    tokenizer = _pretrained(str(folder) if local else name, revision=revision, local=local)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise SourceError(f"tokenizer {name}: it has no fast form (tokenizer.json); curate needs one")
+    template = tokenizer.chat_template or ""
+    template = template if isinstance(template, str) else template.get("default", "")
+    state = backend.to_str()
+    fast = backend
+    if backend.truncation is not None or backend.padding is not None:
+        fast = tokenizers.Tokenizer.from_str(state)
+        fast.no_truncation()
+        fast.no_padding()
+    identity = Identity(
+        id=name,
+        revision=None if local else getattr(tokenizer, "_commit_hash", None) or tokenizer.init_kwargs.get("_commit_hash") or revision,
+        sha256=hashlib.sha256(state.encode()).hexdigest(),
+        chat_template_sha256=hashlib.sha256(template.encode()).hexdigest(),
+        vocab_size=len(tokenizer),
+    )
+    return Encoder(identity, tokenizer, fast, template)
+
+
+def _pretrained(name: str, *, revision: str | None, local: bool) -> Any:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name, revision=revision or "main", local_files_only=local, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        where = "in that folder" if local else "on the hub"
+        text = str(error).strip().split("\n")[0][:300]
+        raise SourceError(f"tokenizer {name}: cannot be loaded {where}: {text}; name a folder with tokenizer.json, or log in if it is gated") from None
+    except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception for a broken tokenizer.json
+        raise SourceError(f"tokenizer {name}: {type(error).__name__}: {str(error)[:300]}") from None

@@ -1,0 +1,302 @@
+"""A loopback Hugging Face hub over a folder, for the real clients: ``python -m tests.hub DIR``.
+
+DIR holds ``datasets/ORG/NAME/...`` and ``models/ORG/NAME/...``. Point ``HF_ENDPOINT`` at the printed address before
+``huggingface_hub`` is imported. Faults are set by repository id: see :class:`Fault`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import hashlib
+import json
+import re
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+API = re.compile(r"^/api/(datasets|models)/([^/]+/[^/]+)(?:/(revision|tree|paths-info|xet-read-token)/([^/]+)(?:/(.*))?)?$")
+RESOLVE = re.compile(r"^/(?:(datasets)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)$")
+CHUNK = 1 << 16
+
+
+@dataclass
+class Fault:
+    """What to do to requests for one repository; ``path`` is a glob over the file or API path."""
+
+    status: int | None = None  # 401, 403 (gated), 404, 429, 500 ...
+    path: str = "*"
+    delay: float = 0.0  # seconds before answering
+    cut: bool = False  # promise the whole body, send half of it, close
+    times: int | None = None  # how many requests it strikes; None is all of them
+
+
+@dataclass
+class Repository:
+    """One folder of the served tree, with a commit id made from its file names, sizes and times."""
+
+    kind: str
+    name: str
+    root: Path
+    files: dict[str, Path] = field(default_factory=dict)
+    commit: str = ""
+
+    @classmethod
+    def scan(cls, kind: str, name: str, root: Path) -> Repository:
+        files = {p.relative_to(root).as_posix(): p for p in sorted(root.rglob("*")) if p.is_file()}
+        listing = "\n".join(f"{n} {p.stat().st_size}" for n, p in files.items())
+        return cls(kind, name, root, files, hashlib.sha1(f"{kind}/{name}\n{listing}".encode()).hexdigest())
+
+    def card_data(self) -> dict[str, object]:
+        readme = self.files.get("README.md")
+        text = readme.read_text(encoding="utf-8") if readme else ""
+        header = re.match(r"^---\n(.*?)\n---", text, re.S)
+        return (yaml.safe_load(header.group(1)) or {}) if header else {}
+
+
+class Hub:
+    """The server's state: repositories, faults, and a count of requests by ``METHOD path``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.faults: dict[str, list[Fault]] = {}
+        self.requests: Counter[str] = Counter()
+        self.gated: set[str] = set()
+        self.private_token: str | None = None
+        self._repositories: dict[tuple[str, str], Repository | None] = {}
+        self._lock = threading.Lock()
+
+    def repository(self, kind: str, name: str) -> Repository | None:
+        with self._lock:
+            if (kind, name) not in self._repositories:
+                root = self.root / kind / name
+                self._repositories[kind, name] = Repository.scan(kind, name, root) if root.is_dir() else None
+            return self._repositories[kind, name]
+
+    def fail(self, name: str, fault: Fault) -> None:
+        self.faults.setdefault(name, []).append(fault)
+
+    def strike(self, name: str, path: str) -> Fault | None:
+        with self._lock:
+            for fault in self.faults.get(name, []):
+                if fault.times != 0 and fnmatch.fnmatch(path, fault.path):
+                    fault.times = None if fault.times is None else fault.times - 1
+                    return fault
+        return None
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    hub: Hub
+    # Headers and body leave in one segment, or Nagle and delayed ACKs cost 40 ms a request.
+    wbufsize = CHUNK
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    do_HEAD = do_POST = do_GET
+
+    def answer(self) -> None:
+        url = urlsplit(self.path)
+        path = unquote(url.path)
+        with self.hub._lock:
+            self.hub.requests[f"{self.command} {path}"] += 1
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length) if length else b""
+        if match := API.match(path):
+            kind, name, verb, revision, rest = match.groups()
+        elif match := RESOLVE.match(path):
+            kind, name, revision, rest = match.groups()
+            kind, verb = kind or "models", "resolve"
+        else:
+            return self.error(404, "NotFound")
+        repository = self.hub.repository(kind, name)
+        fault = self.hub.strike(name, rest or verb or "info") or Fault()
+        time.sleep(fault.delay)
+        if fault.status is not None:
+            codes = {401: "RepoNotFound", 403: "GatedRepo", 404: "RepoNotFound"}
+            return self.error(fault.status, codes.get(fault.status, ""))
+        if repository is None:
+            return self.error(404, "RepoNotFound")
+        if name in self.hub.gated and self.headers.get("Authorization") != f"Bearer {self.hub.private_token}" and verb == "resolve":
+            return self.error(403 if self.headers.get("Authorization") else 401, "GatedRepo")
+        if revision and revision not in ("main", repository.commit):
+            return self.error(404, "RevisionNotFound")
+        if verb == "resolve":
+            return self.file(repository, rest, cut=fault.cut)
+        self.api(repository, verb, rest or "", parse_qs(url.query), body)
+
+    def api(self, repository: Repository, verb: str | None, rest: str, query: dict[str, list[str]], body: bytes) -> None:
+        if verb in (None, "revision"):
+            return self.json(self.info(repository))
+        if verb == "tree":
+            deep = query.get("recursive", ["false"])[0].lower() in ("true", "1")
+            entries = list(tree(repository, rest, deep=deep))
+            return self.json(entries) if entries or not rest else self.error(404, "EntryNotFound")
+        if verb == "paths-info":
+            text = body.decode()
+            paths = json.loads(text)["paths"] if text.startswith("{") else parse_qs(text).get("paths", [])
+            return self.json([e for p in paths for e in entry(repository, p)])
+        self.error(404, "NotFound")
+
+    def info(self, repository: Repository) -> dict[str, object]:
+        card = repository.card_data()
+        return {
+            "id": repository.name,
+            "sha": repository.commit,
+            "private": False,
+            "gated": "manual" if repository.name in self.hub.gated else False,
+            "disabled": False,
+            "tags": [f"license:{card['license']}"] if "license" in card else [],
+            "downloads": 0,
+            "likes": 0,
+            "cardData": card,
+            "siblings": [{"rfilename": n} for n in repository.files],
+        }
+
+    def file(self, repository: Repository, name: str, *, cut: bool) -> None:
+        path = repository.files.get(name)
+        if path is None:
+            return self.error(404, "EntryNotFound", repository)
+        size = path.stat().st_size
+        start, end = byte_range(self.headers.get("Range"), size)
+        self.send_response(206 if self.headers.get("Range") else 200)
+        etag = etag_of(path)
+        headers = {
+            "ETag": f'"{etag}"',
+            "X-Linked-Etag": f'"{etag}"',
+            "X-Linked-Size": str(size),
+            "X-Repo-Commit": repository.commit,
+            "Accept-Ranges": "bytes",
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(max(0, end - start)),
+        }
+        if self.headers.get("Range"):
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.send_body(path, start, start + (end - start) // 2 if cut else end)
+        if cut:
+            self.close_connection = True
+
+    def send_body(self, path: Path, start: int, end: int) -> None:
+        with path.open("rb") as stream:
+            stream.seek(start)
+            while start < end and (block := stream.read(min(CHUNK, end - start))):
+                self.wfile.write(block)
+                start += len(block)
+
+    def json(self, value: object) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def error(self, status: int, code: str, repository: Repository | None = None) -> None:
+        data = json.dumps({"error": code or f"status {status}"}).encode()
+        self.send_response(status)
+        if code:
+            self.send_header("X-Error-Code", code)
+            self.send_header("X-Error-Message", code)
+        if repository is not None:
+            self.send_header("X-Repo-Commit", repository.commit)
+        if status == 429:
+            self.send_header("Retry-After", "0")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+
+def etag_of(path: Path) -> str:
+    stat = path.stat()
+    return hashlib.sha1(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
+
+
+def byte_range(header: str | None, size: int) -> tuple[int, int]:
+    match = re.match(r"bytes=(\d*)-(\d*)$", header or "")
+    if not match:
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1) if last else size
+
+
+def entry(repository: Repository, name: str) -> Iterator[dict[str, object]]:
+    name = name.strip("/")
+    if name in repository.files:
+        path = repository.files[name]
+        yield {"type": "file", "path": name, "size": path.stat().st_size, "oid": etag_of(path)}
+    elif any(n.startswith(name + "/") for n in repository.files):
+        yield {"type": "directory", "path": name, "size": 0, "oid": hashlib.sha1(name.encode()).hexdigest()}
+
+
+def tree(repository: Repository, folder: str, *, deep: bool) -> Iterator[dict[str, object]]:
+    prefix = folder.strip("/") + "/" if folder.strip("/") else ""
+    seen: set[str] = set()
+    for name in repository.files:
+        if not name.startswith(prefix):
+            continue
+        parts = name[len(prefix) :].split("/")
+        depths = range(1, len(parts) + 1) if deep else range(1, 2)
+        for depth in depths:
+            path = prefix + "/".join(parts[:depth])
+            if path not in seen:
+                seen.add(path)
+                yield from entry(repository, path)
+
+
+@contextmanager
+def serve(root: Path, *, port: int = 0) -> Iterator[tuple[str, Hub]]:
+    """Serve ``root`` on 127.0.0.1 in a thread; gives the endpoint and the state to set faults on."""
+    hub = Hub(root)
+    handler = type("BoundHandler", (Handler,), {"hub": hub})
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", hub
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Serve a folder as a Hugging Face hub on the loopback interface.")
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    arguments = parser.parse_args()
+    with serve(arguments.root, port=arguments.port) as (endpoint, _):
+        print(f"HF_ENDPOINT={endpoint}", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
