@@ -15,13 +15,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from curator import artifact, coverage, languages, mix, pack, plugins, report
+from curator import artifact, coverage, languages, mix, offline, pack, plugins, report
 from curator import plan as planning
 from curator import tokens as tokenizing
 from curator.catalog import Catalog, data_root
@@ -39,6 +39,10 @@ DEFAULT_JOBS = 4
 RESOLVERS = 16  # sources asked about at the same time: waiting, not work
 LIBRARIES = ("datasets", "huggingface_hub", "tokenizers", "transformers", "pyarrow", "polars", "langdetect", "jinja2")
 Progress = Callable[[str, int, int], None]  # source, samples done, tokens done
+
+
+def silent(source: str, samples: int, tokens: int, /) -> None:
+    """Progress that nobody watches."""
 
 
 def check(file: Path, catalog: Catalog) -> tuple[mix.Draft, list[Source]]:
@@ -65,7 +69,26 @@ def prepare(file: Path, catalog: Catalog, *, tokenizer: str | None = None) -> tu
         errors.append(encoder)
     if errors or isinstance(encoder, SourceError):
         raise SourceError.join(errors)
-    return planning.plan(draft, found, resolved=resolved, tokenizer=asdict(encoder.identity)), encoder
+    return planning.plan(draft, draft.checked(), found, resolved=resolved, tokenizer=asdict(encoder.identity)), encoder
+
+
+def prepare_offline(file: Path, catalog: Catalog, *, tokenizer: str | None = None) -> tuple[Plan, Encoder]:
+    """A plan that the embedded corpus alone can fill: the mix's shares, at the longest sample length for which every
+    sample is there and no document twice. Raises MixError, SourceError, ShortfallError. Touches no network."""
+    draft, asked = check(file, catalog)
+    wanted = draft.checked()
+    found = offline.replaced(asked, catalog)
+    encoder = load_tokenizer(tokenizer or tokenizing.STARTER, draft)
+    if isinstance(encoder, SourceError):
+        raise encoder
+    resolved, errors = resolve([s for source in found for s in planning.streams(source, seed=wanted.seed)])
+    if errors:
+        raise SourceError.join(errors)
+    for size in offline.sizes(wanted.max_seq_length):
+        plan = planning.plan(draft, offline.scaled(wanted, size), found, resolved=resolved, tokenizer=asdict(encoder.identity))
+        if not short(draw(plan, encoder)[0]):
+            return replace(plan, notes=tuple(offline.notes(asked, wanted, size)), offline=True), encoder
+    raise ShortfallError(f"the starter corpus is too small for {plan.samples} samples in these shares; ask for fewer, or build online")
 
 
 def load_tokenizer(name: str, draft: mix.Draft) -> Encoder | SourceError:
@@ -124,17 +147,12 @@ def build(
     jobs: int = DEFAULT_JOBS,
     allow_short: bool = False,
     force: bool = False,
-    progress: Progress = lambda *done: None,  # noqa: ARG005 - nobody listens
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write the build folder of a plan and return its manifest. Raises SourceError, ShortfallError, UsageError."""
     started = time.monotonic()
     artifact.refuse_target(out, force=force)
-    with pulling(plan, encoder, jobs) as pulls:
-        fillings = list(fill(plan, pulls, progress))
-        fail_together(pulls)
-        pass_on(plan, fillings, progress)
-        fail_together(pulls)
-        counts = {key: pull.counts for key, pull in pulls.items()}
+    fillings, counts = draw(plan, encoder, jobs=jobs, progress=progress)
     refuse_short(plan, fillings, allow_short=allow_short)
     samples = arrange(plan, fillings)
     documents = artifact.documents_frame(samples, text_of=encoder.text_of, detect=detected)
@@ -158,6 +176,16 @@ def build(
         }
         artifact.write_json(folder / artifact.MANIFEST, manifest)
     return manifest
+
+
+def draw(plan: Plan, encoder: Encoder, *, jobs: int = DEFAULT_JOBS, progress: Progress = silent) -> tuple[list[Filling], dict[str, Counts]]:
+    """All samples of a plan by quota, and what became of the rows of each stream. Raises SourceError for all sources together."""
+    with pulling(plan, encoder, jobs) as pulls:
+        fillings = list(fill(plan, pulls, progress))
+        fail_together(pulls)
+        pass_on(plan, fillings, progress)
+        fail_together(pulls)
+        return fillings, {key: pull.counts for key, pull in pulls.items()}
 
 
 @contextmanager
@@ -332,8 +360,8 @@ def describe(plan: Plan, fillings: Sequence[Filling], samples: Sequence[Sample],
         "tokens_cut": sum(p.cut for p in pieces),
         "sources": [_describe_source(plan, name, fillings, counts) for name in dict.fromkeys(shown(f.quota.source) for f in fillings)],
         "short": missing,
-        "notes": [f"{category}: {count} samples fewer than the mix asks for; the sources ran dry" for category, count in missing.items()],
-        "offline": False,
+        "notes": [*plan.notes, *(f"{category}: {count} samples fewer than the mix asks for; the sources ran dry" for category, count in missing.items())],
+        "offline": plan.offline,
     }
 
 

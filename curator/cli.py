@@ -42,6 +42,7 @@ def cli() -> None:
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder to write; default: builds/NAME_OF_THE_MIX.")
 @click.option("--jobs", "-j", type=click.IntRange(1, 64), help="Workers that pull and tokenize; the result does not depend on it.")
 @click.option("--tokenizer", help="Another tokenizer than the mix names: a hub id or a folder.")
+@click.option("--offline", is_flag=True, help="Use no network: the embedded corpus stands in for every source, in shorter samples.")
 @click.option("--allow-short", is_flag=True, help="Accept categories and gates that the sources cannot fill.")
 @click.option("--force", is_flag=True, help="Replace the build that is there.")
 @catalog_option
@@ -51,6 +52,7 @@ def build(
     out: Path | None,
     jobs: int | None,
     tokenizer: str | None,
+    offline: bool,
     allow_short: bool,
     force: bool,
     catalog_folder: Path | None,
@@ -64,8 +66,14 @@ def build(
     file = catalog.mix_file(mix)
     target = out or Path("builds") / file.stem
     artifact.refuse_target(target, force=force)
-    _say(f"reading {file.name}, finding its sources")
-    plan, encoder = building.prepare(file, catalog, tokenizer=tokenizer)
+    if offline:
+        _say(f"reading {file.name}, measuring what the starter corpus can fill")
+        plan, encoder = building.prepare_offline(file, catalog, tokenizer=tokenizer)
+    else:
+        _say(f"reading {file.name}, finding its sources")
+        plan, encoder = building.prepare(file, catalog, tokenizer=tokenizer)
+    for note in plan.notes:
+        _say(f"note: {note}")
     with _progress(plan.samples) as progress:
         manifest = building.build(plan, encoder, target, jobs=jobs or building.default_jobs(), allow_short=allow_short, force=force, progress=progress)
     if as_json:

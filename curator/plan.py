@@ -84,6 +84,8 @@ class Plan:
     resolved: Mapping[str, Resolved]
     tokenizer: Mapping[str, Any]
     fingerprint: str
+    notes: tuple[str, ...] = ()
+    offline: bool = False
 
     @property
     def samples(self) -> int | None:
@@ -100,7 +102,7 @@ def sources(draft: Draft, catalog: Catalog) -> list[Source]:
         card = _card(draft, index, entry, catalog)
         if card is None:
             continue
-        _check(draft, index, entry, card)
+        _check(draft, index, card)
         taken[card.name] += 1
         name = card.name if taken[card.name] == 1 else f"{card.name}#{taken[card.name]}"
         spoken = _languages(draft, index, entry, card)
@@ -134,9 +136,8 @@ def quotas(source: Source) -> Iterator[Quota]:
         yield Quota(source, tuple(keys), rest)
 
 
-def plan(draft: Draft, found: Sequence[Source], *, resolved: Mapping[str, Resolved], tokenizer: Mapping[str, Any]) -> Plan:
-    """Everything together. Raises MixError where the draft has problems."""
-    mix = draft.checked()
+def plan(draft: Draft, mix: Mix, found: Sequence[Source], *, resolved: Mapping[str, Resolved], tokenizer: Mapping[str, Any]) -> Plan:
+    """Everything together: ``mix`` is the draft's own, or made smaller."""
     every = {s.key: s for source in found for s in streams(source, seed=mix.seed)}
     owed = tuple(q for source in found for q in quotas(source))
     fingerprint = _digest(mix, every, owed, resolved, tokenizer)
@@ -243,7 +244,7 @@ def _inline(entry: Entry, known: Card | None) -> Card:
     return Card.model_validate(base | facts)
 
 
-def _check(draft: Draft, index: int, entry: Entry, card: Card) -> None:
+def _check(draft: Draft, index: int, card: Card) -> None:
     """Names, numbers and templates of one entry."""
     if card.dataset is not None and not HUB_ID.match(card.dataset):
         draft.problem(position_of(index, "dataset"), f"{card.dataset!r} is no hub id; write ORG/NAME")
@@ -331,10 +332,8 @@ def _check_gates(draft: Draft, found: Sequence[Source]) -> None:
         return
     offered = {i for s in found for i in s.languages} | {s.card.language for s in found}
     require = draft.mix.require
-    for kind, key, gate in (
-        ("programming", "programming_languages", require.programming_languages),
-        ("natural", "natural_languages", require.natural_languages),
-    ):
+    gates: dict[languages.Kind, LanguageGate | None] = {"programming": require.programming_languages, "natural": require.natural_languages}
+    for kind, gate in gates.items():
         absent = [i for i in gate_languages(gate, kind) if i not in offered] if gate else []
         if absent:
             few = ", ".join(absent[:8]) + (f" and {len(absent) - 8} more" if len(absent) > 8 else "")

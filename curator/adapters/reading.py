@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import random
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -155,7 +156,19 @@ def _strands(file: File, columns: Sequence[str]) -> list[Strand]:
     if file.format == "parquet":
         return _row_groups(file, columns)
     reader = {"jsonl": _jsonl, "json": _json, "csv": _csv, "tsv": _csv, "text": _text}[file.format]
-    return [lambda: (_row(f"{file.name}#{index}", values, size) for index, (values, size) in enumerate(reader(file)))]
+    return [lambda: (_row(f"{file.name}#{index}", values, size) for index, (values, size) in enumerate(_whole_read(file, reader)))]
+
+
+def _whole_read(file: File, reader: Callable[[File], Iterator[Record]]) -> Iterator[Record]:
+    """The records of a file, with a damaged compression told as such."""
+    try:
+        yield from reader(file)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise SourceError(f"{file.name}: damaged or cut short: {error}") from None
+    except Exception as error:
+        if type(error).__name__ == "ZstdError":
+            raise SourceError(f"{file.name}: damaged or cut short: {error}") from None
+        raise
 
 
 def _row(key: str, values: Mapping[str, Any] | str, size: int) -> Row:
@@ -209,7 +222,8 @@ def _decompressed(file: File) -> IO[bytes]:
 
 
 def _jsonl(file: File) -> Iterator[Record]:
-    stream = _decompressed(file)
+    # Remote files have a readline without a limit; this one has it.
+    stream = io.BufferedReader(cast("io.RawIOBase", _decompressed(file)), 1 << 18)
     for line in iter(lambda: stream.readline(MAX_ROW_BYTES + 1), b""):
         if len(line) > MAX_ROW_BYTES:
             raise SourceError(f"{file.name}: a line of more than {MAX_ROW_BYTES >> 20} MiB; is it JSON lines?")

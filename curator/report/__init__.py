@@ -17,9 +17,9 @@ def _environment() -> jinja2.Environment:
     def source(name: str) -> str:
         return (files("curator.report") / name).read_text(encoding="utf-8")
 
-    environment = jinja2.Environment(  # noqa: S701 - HTML is escaped; Markdown is not HTML
+    environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(source),
-        autoescape=lambda name: bool(name and name.endswith(".html")),
+        autoescape=jinja2.select_autoescape(["html"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,0 +1,5 @@
+"""`python -m curator` is `curate`."""
+
+from curator.cli import main
+
+main()

@@ -1,0 +1,143 @@
+"""Files as rows: every format, in order and spread, with what is wrong in them told."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from curator.adapters import files, reading
+from curator.adapters.reading import File
+from curator.data import Where
+from curator.errors import SourceError
+
+ROWS = [{"n": n, "t": f"text {n}"} for n in range(3000)]
+LINES = "".join(json.dumps(r) + "\n" for r in ROWS).encode()
+
+
+def memory(name: str, data: bytes) -> File:
+    return File(name, lambda: io.BytesIO(data))
+
+
+def parquet(rows: list[dict[str, object]], *, groups: int = 500) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), sink, row_group_size=groups)
+    return sink.getvalue()
+
+
+ENCODED = {
+    "a.jsonl": LINES,
+    "a.jsonl.gz": gzip.compress(LINES),
+    "a.jsonl.zst": zstandard.compress(LINES),
+    "a.json": json.dumps(ROWS).encode(),
+    "b.json": json.dumps({"version": 1, "data": ROWS}).encode(),
+    "c.json": LINES,
+    "a.parquet": parquet(ROWS),
+}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+@pytest.mark.parametrize("sampling", ["spread", "head"])
+def test_every_format_gives_every_row_once_with_its_place(name: str, sampling: str) -> None:
+    rows = list(reading.read([memory(name, ENCODED[name])], Where(columns=("n", "t")), seed="s", sampling=sampling))
+    assert sorted(r.values["n"] for r in rows) == list(range(3000))
+    assert all(r.key == f"{name}#{r.values['n']}" for r in rows)
+    assert [r.values["n"] for r in rows] != list(range(3000)) if sampling == "spread" else True
+
+
+def test_csv() -> None:
+    data = b'n,t\n1,"a\nb"\n2,c\n'
+    rows = list(reading.read([memory("a.csv", data)], Where(columns=("n", "t")), seed="s", sampling="head"))
+    assert [dict(r.values) for r in rows] == [{"n": "1", "t": "a\nb"}, {"n": "2", "t": "c"}]
+
+
+def test_spread_is_seeded_and_reaches_all_over_a_sorted_file() -> None:
+    file = [memory("a.parquet", ENCODED["a.parquet"])]
+
+    def first(seed: str) -> list[int]:
+        rows = reading.read(file, Where(columns=("n",)), seed=seed, sampling="spread")
+        return [next(rows).values["n"] for _ in range(100)]
+
+    assert first("s") == first("s")
+    assert first("s") != first("other")
+    assert len({n // 500 for n in first("s")}) >= 3, "a hundred rows come from several row groups"
+
+
+def test_only_the_columns_asked_for_are_read() -> None:
+    rows = list(reading.read([memory("a.parquet", ENCODED["a.parquet"])], Where(columns=("t",)), seed="s", sampling="head"))
+    assert set(rows[0].values) == {"t"}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_a_missing_column_names_those_there_are(name: str) -> None:
+    with pytest.raises(SourceError, match=r"no column 'body'.*it has n, t"):
+        list(reading.read([memory(name, ENCODED[name])], Where(columns=("body",)), seed="s", sampling="head"))
+
+
+def test_broken_lines_are_rows_that_say_why() -> None:
+    rows = list(reading.read([memory("a.jsonl", b'{"n": 1}\n{"n": \n[1]\n\n{"n": 2}\n')], Where(columns=("n",)), seed="s", sampling="head"))
+    assert [r.broken is None for r in rows] == [True, False, False, True]
+
+
+def test_cut_files_are_source_errors() -> None:
+    with pytest.raises(SourceError, match="not a parquet file"):
+        list(reading.read([memory("a.parquet", ENCODED["a.parquet"][:500])], Where(), seed="s", sampling="head"))
+    with pytest.raises(SourceError, match="cut short"):
+        list(reading.read([memory("a.jsonl.gz", ENCODED["a.jsonl.gz"][:500])], Where(), seed="s", sampling="head"))
+    with pytest.raises(SourceError, match="cut short"):
+        list(reading.read([memory("a.jsonl.zst", b"not zstd at all")], Where(), seed="s", sampling="head"))
+
+
+def test_rows_of_one_language_by_column_or_by_path() -> None:
+    lines = b"".join(json.dumps({"lang": lang, "p": p}).encode() + b"\n" for lang, p in (("heb", "a.vb"), ("fra", "b.bas"), ("HEB", "c.bas")))
+    by_column = Where(columns=("lang",), language_column="lang", language_values=("heb",))
+    assert [r.values["p"] for r in reading.read([memory("a.jsonl", lines)], by_column, seed="s", sampling="head")] == ["a.vb", "c.bas"]
+    by_path = Where(columns=("lang",), path_column="p", extensions=(".bas",))
+    assert [r.values["p"] for r in reading.read([memory("a.jsonl", lines)], by_path, seed="s", sampling="head")] == ["b.bas", "c.bas"]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for name, text in {
+        "src/a.rs": "fn a() {}\n",
+        "src/b.py": "b = 1\n",
+        "README.md": "# read\n",
+        ".git/c.py": "hidden\n",
+        "node_modules/d.js": "theirs\n",
+        "image.py": "\0binary",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_a_tree_of_sources(repository: Path) -> None:
+    where = Where(path=".", base=str(repository), columns=("text", "path"))
+    resolved = files.resolve(where, memo={})
+    assert resolved.files == ("image.py", "src/a.rs", "src/b.py")
+    rows = list(files.rows(where, resolved, seed="s", sampling="head"))
+    assert [(r.values["path"], r.values["language"]) for r in rows if not r.broken] == [("src/a.rs", "rust"), ("src/b.py", "python")]
+    assert [r.broken for r in rows if r.broken] == ["not text: it holds NUL bytes"]
+    markdown = Where(path=".", base=str(repository), extensions=(".md",))
+    assert files.resolve(markdown, memo={}).files == ("README.md",)
+
+
+def test_a_changed_tree_is_another_revision(repository: Path) -> None:
+    where = Where(path=".", base=str(repository))
+    before = files.resolve(where, memo={}).revision
+    assert files.resolve(where, memo={}).revision == before
+    (repository / "src/a.rs").write_text("fn b() {}\n")
+    assert files.resolve(where, memo={}).revision != before
+
+
+def test_a_path_that_is_not_there_or_holds_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="paths are relative to the mix"):
+        files.resolve(Where(path="none", base=str(tmp_path)), memo={})
+    with pytest.raises(SourceError, match="no file there matches"):
+        files.resolve(Where(path=".", base=str(tmp_path)), memo={})
