@@ -28,7 +28,7 @@ from curator.catalog import Catalog, data_root
 from curator.data import Piece, Resolved, Sample
 from curator.errors import MixError, ShortfallError, SourceError
 from curator.plan import Plan, Quota, Source, Stream
-from curator.pull import Counts, Pull
+from curator.pull import Batch, Counts, Pull, Recording, batches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,9 +84,10 @@ def prepare_offline(file: Path, catalog: Catalog, *, tokenizer: str | None = Non
     resolved, errors = resolve([s for source in found for s in planning.streams(source, seed=wanted.seed)])
     if errors:
         raise SourceError.join(errors)
+    tape: dict[str, Recording] = {}
     for size in offline.sizes(wanted.max_seq_length):
         plan = planning.plan(draft, offline.scaled(wanted, size), found, resolved=resolved, tokenizer=asdict(encoder.identity))
-        if not short(draw(plan, encoder)[0]):
+        if not short(draw(plan, encoder, tape=tape)[0]):
             return replace(plan, notes=tuple(offline.notes(asked, wanted, size)), offline=True), encoder
     raise ShortfallError(f"the starter corpus is too small for {plan.samples} samples in these shares; ask for fewer, or build online")
 
@@ -178,9 +179,12 @@ def build(
     return manifest
 
 
-def draw(plan: Plan, encoder: Encoder, *, jobs: int = DEFAULT_JOBS, progress: Progress = silent) -> tuple[list[Filling], dict[str, Counts]]:
-    """All samples of a plan by quota, and what became of the rows of each stream. Raises SourceError for all sources together."""
-    with pulling(plan, encoder, jobs) as pulls:
+def draw(
+    plan: Plan, encoder: Encoder, *, jobs: int = DEFAULT_JOBS, progress: Progress = silent, tape: dict[str, Recording] | None = None
+) -> tuple[list[Filling], dict[str, Counts]]:
+    """All samples of a plan by quota, and what became of the rows of each stream. Raises SourceError for all sources together.
+    With a ``tape``, what one call pulled the next one takes from there."""
+    with pulling(plan, encoder, jobs, tape) as pulls:
         fillings = list(fill(plan, pulls, progress))
         fail_together(pulls)
         pass_on(plan, fillings, progress)
@@ -189,15 +193,20 @@ def draw(plan: Plan, encoder: Encoder, *, jobs: int = DEFAULT_JOBS, progress: Pr
 
 
 @contextmanager
-def pulling(plan: Plan, encoder: Encoder, jobs: int) -> Iterator[dict[str, Pull]]:
+def pulling(plan: Plan, encoder: Encoder, jobs: int, tape: dict[str, Recording] | None) -> Iterator[dict[str, Pull]]:
     """A pull for each stream of the plan, over ``jobs`` workers."""
     executor = ThreadPoolExecutor(jobs, thread_name_prefix="pull")
     expected: Counter[str] = Counter()
     for quota in plan.quotas:
         for key in quota.streams:
             expected[key] += plan.mix.max_seq_length * (quota.samples if quota.samples is not None else 1000) // len(quota.streams)
+
+    def making(key: str, stream: Stream) -> Iterator[Batch]:
+        made = batches(stream, plan.resolved[key], encoder=encoder, expected=expected[key])
+        return made if tape is None else tape.setdefault(key, Recording(made)).replay()
+
     try:
-        yield {k: Pull(s, plan.resolved[k], encoder=encoder, executor=executor, expected=expected[k]) for k, s in plan.streams.items()}
+        yield {k: Pull(s, making(k, s), executor=executor, expected=expected[k]) for k, s in plan.streams.items()}
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
@@ -274,8 +283,8 @@ def fail_together(pulls: Mapping[str, Pull]) -> None:
 
 
 def shown(source: Source) -> str:
-    """The name of a source in the tables: a fallback has the name of its card."""
-    return source.name.split("+")[0]
+    """The name of a source in the tables: its card's, however often the card is used."""
+    return source.card.name
 
 
 def short(fillings: Sequence[Filling]) -> dict[str, int]:

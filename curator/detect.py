@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
@@ -9,13 +10,23 @@ SEEN = 1500  # characters; enough for a stable answer, at 2.6 ms
 LEAST = 40  # characters; below that the answer is a guess
 
 
+_lock = threading.Lock()
+
+
 @cache
-def _factory() -> Any:
-    from langdetect import DetectorFactory, detector_factory
+def _loaded() -> Any:
+    from langdetect import PROFILES_DIRECTORY, DetectorFactory
 
     DetectorFactory.seed = 0
-    detector_factory.init_factory()
-    return detector_factory._factory
+    factory = DetectorFactory()
+    factory.load_profile(PROFILES_DIRECTORY)
+    return factory
+
+
+def _factory() -> Any:
+    """The detectors' factory. Workers ask at the same time, and half-loaded profiles would fail the second of them."""
+    with _lock:
+        return _loaded()
 
 
 def natural_language(text: str) -> str | None:

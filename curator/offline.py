@@ -35,7 +35,7 @@ def notes(sources: Sequence[Source], mix: Mix, size: int) -> list[str]:
     replaced_names = [s.name for s in sources if s.card.adapter != "starter" and not s.stands_in_for]
     lines = []
     if replaced_names:
-        lines.append(f"offline: {len(replaced_names)} sources are replaced by the embedded starter corpus: {', '.join(replaced_names)}")
+        lines.append(f"offline: the embedded starter corpus stands in for {len(replaced_names)} sources of the mix")
     if size < mix.max_seq_length:
         lines.append(f"offline: samples have {size:,} tokens, not the {mix.max_seq_length:,} that the mix asks for; the gates are scaled alike")
     return lines

@@ -311,8 +311,8 @@ def _fallback(draft: Draft, index: int, name: str, source: Source, catalog: Cata
     if source.languages and not spoken:
         draft.problem(position_of(index, "fallback"), f"source {name!r} has none of the languages of {source.name!r}")
         return
-    card = card.model_copy(update={"name": f"{name}+{source.name}", "category": source.card.category})
-    yield Source(card.name, card, 0, spoken, source.base, stands_in_for=source.name)
+    card = card.model_copy(update={"category": source.card.category})
+    yield Source(f"{name}+{source.name}", card, 0, spoken, source.base, stands_in_for=source.name)
 
 
 def _check_sum(draft: Draft) -> None:

@@ -62,14 +62,34 @@ class Batch:
     last: bool
 
 
+class Recording:
+    """Batches that can be consumed again without being made again, for a corpus that fits in memory."""
+
+    def __init__(self, making: Iterator[Batch]) -> None:
+        self._making = making
+        self._made: list[Batch] = []
+
+    def replay(self) -> Iterator[Batch]:
+        """All batches from the first; those that nobody has asked for yet are made now."""
+        position = 0
+        while True:
+            if position == len(self._made):
+                batch = next(self._making, None)
+                if batch is None:
+                    return
+                self._made.append(batch)
+            yield self._made[position]
+            position += 1
+
+
 class Pull:
     """One stream, pulled in the background and consumed in order: at most one batch is on its way."""
 
-    def __init__(self, stream: Stream, resolved: Resolved, *, encoder: Encoder, executor: Executor, expected: int) -> None:
+    def __init__(self, stream: Stream, making: Iterator[Batch], *, executor: Executor, expected: int) -> None:
         self.stream = stream
         self.counts = Counts()
         self.error: SourceError | None = None
-        self._batches = batches(stream, resolved, encoder=encoder, expected=expected)
+        self._batches = making
         self._executor = executor
         self._expected = expected
         self._seen = 0
@@ -176,7 +196,7 @@ def _documents(stream: Stream, resolved: Resolved, rows: Iterator[Row]) -> Itera
         if isinstance(result, Drop):
             yield row, result
             continue
-        document = Document(result, Origin(card.place, resolved.revision, card.split, row.key), stream.source.name.split("+")[0], card.category, claimed)
+        document = Document(result, Origin(card.place, resolved.revision, card.split, row.key), card.name, card.category, claimed)
         yield row, next((d for check in checks if (d := check(document))), document)
 
 

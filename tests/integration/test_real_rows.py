@@ -67,8 +67,10 @@ def test_every_language_has_its_tokens_as_text(built: tuple[Path, dict[str, Any]
     for language in languages.ALL:
         assert tokens.get(language.id, 0) >= 4096, language
     natural = documents.filter(pl.col("language").is_in(languages.ids(languages.NATURAL)))
-    agreed = natural.filter(pl.col("language") == pl.col("language_detected"))["tokens"].sum()
-    assert agreed > 0.97 * natural["tokens"].sum()
+    agreed = natural.filter(pl.col("language") == pl.col("language_detected"))
+    recognised = dict(agreed.group_by("language").agg(pl.col("tokens").sum()).iter_rows())
+    # Not only claimed: the tokens of the gate are there in documents that langdetect recognises.
+    assert all(recognised.get(language.id, 0) >= 4096 for language in languages.NATURAL), recognised
 
 
 def test_real_code_is_split_evenly(built: tuple[Path, dict[str, Any]]) -> None:
