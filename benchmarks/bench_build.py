@@ -160,9 +160,8 @@ def main() -> None:
             one_round(options, environment | {"HF_ENDPOINT": endpoint}, figures)
             print(f"round {number + 1} of {options.rounds}: " + ", ".join(f"{k} {v[-1]:.2f} s" for k, v in figures.seconds.items()), file=sys.stderr)
     placed = figures.placed
-    print(
-        f"{placed['samples']} samples of {placed['max_seq_length']}, {placed['tokens']:,} tokens, {placed['documents']:,} documents; short: {placed['short'] or 'nothing'}"
-    )
+    print(f"{placed['samples']} samples of {placed['max_seq_length']}, {placed['tokens']:,} tokens, {placed['documents']:,} documents")
+    print(f"short: {placed['short'] or 'nothing'}")
     print("\n".join(table(figures)))
 
 

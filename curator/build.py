@@ -6,6 +6,7 @@ build:   Plan -> Pulls -> Samples -> tables -> folder
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -357,7 +358,7 @@ def describe(plan: Plan, fillings: Sequence[Filling], samples: Sequence[Sample],
     missing = short(fillings)
     return {
         "format": artifact.FORMAT,
-        "mix": {"name": plan.name, "sha256": mix.parse(plan.text).sha256, "text": plan.text},
+        "mix": {"name": plan.name, "sha256": hashlib.sha256(plan.text.encode()).hexdigest(), "text": plan.text},
         "fingerprint": plan.fingerprint,
         "tokenizer": dict(plan.tokenizer),
         "samples": len(samples),

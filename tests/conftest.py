@@ -23,6 +23,8 @@ _TREE = _SCRATCH / "hub"
 (_TREE / "models").mkdir()
 _SERVER = serve(_TREE)
 ENDPOINT, HUB = _SERVER.__enter__()
+# Not left to the interpreter: its last collection would wait for a server thread that it has already stopped.
+atexit.register(_SERVER.__exit__, None, None, None)
 os.environ |= {"HF_ENDPOINT": ENDPOINT, "HF_HOME": str(_SCRATCH / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
 os.environ.pop("HF_TOKEN", None)
 
