@@ -131,7 +131,8 @@ def validate(mix: str, catalog_folder: Path | None) -> None:
     draft, sources = building.check(file, catalog)
     owed = [s.samples for s in sources]
     samples = "all samples" if None in owed else f"{sum(n for n in owed if n):,} samples"
-    click.echo(f"{draft.file}: good; {len([s for s in sources if not s.stands_in_for])} sources, {samples}")
+    count = len([s for s in sources if not s.stands_in_for])
+    click.echo(f"{draft.file}: good; {count} source{'s' * (count != 1)}, {samples}")
 
 
 @cli.command()

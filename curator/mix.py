@@ -55,8 +55,8 @@ class LanguageGate(Model):
 class Require(Model):
     """Gates on what was really emitted, checked at the end of a build and by `curate check`."""
 
-    programming_languages: LanguageGate | None = None
-    natural_languages: LanguageGate | None = None
+    programming_languages: LanguageGate | None = Field(None, description="Tokens of code in each of these languages.")
+    natural_languages: LanguageGate | None = Field(None, description="Tokens of text in each of these languages.")
 
     @model_validator(mode="after")
     def _kinds(self) -> Require:
@@ -112,9 +112,11 @@ class Mix(Model):
     tokenizer: str | None = Field(None, description="Hub id or local folder of the tokenizer; `starter` is the packaged one.")
     tokenizer_revision: str | None = Field(None, description="Branch, tag or commit of the tokenizer.")
     shuffle: bool = Field(True, description="Whether samples of different sources are mixed.")
-    seed: int = Field(42, ge=0)
-    require: Require = Field(default_factory=Require)
-    datasets: list[Entry] = Field(min_length=1)
+    seed: int = Field(42, ge=0, description="Feeds every random choice: which rows, and the order of the samples.")
+    require: Require = Field(
+        default_factory=lambda: Require.model_validate({}), description="Gates on what was really emitted; a build that misses one ends with code 4."
+    )
+    datasets: list[Entry] = Field(min_length=1, description="What to take, in order: cards by name, or everything inline.")
     templates: Any = Field(None, alias="_templates", description="Ignored: a place for YAML anchors.")
 
 

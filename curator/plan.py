@@ -217,7 +217,7 @@ def _card(draft: Draft, index: int, entry: Entry, catalog: Catalog) -> Card | No
             card = catalog.card(entry.source)
         else:
             known = catalog.describing(entry.dataset, subset=entry.subset, split=entry.split) if entry.dataset else None
-            card = _inline(entry, known)
+            card = _inline(entry, known, draft.folder)
     except UsageError as error:
         draft.problem(position_of(index, "source"), str(error))
         return None
@@ -232,14 +232,14 @@ def _card(draft: Draft, index: int, entry: Entry, catalog: Catalog) -> Card | No
     return card.model_copy(update=changes)
 
 
-def _inline(entry: Entry, known: Card | None) -> Card:
+def _inline(entry: Entry, known: Card | None, folder: Path) -> Card:
     """A card from an inline entry: what a packaged card knows about the dataset (category, licence) holds here too."""
     facts = {k: getattr(known, k) for k in ("name", "category", "license", "evaluation", "gated")} if known else {}
     base: dict[str, Any]
     if entry.dataset:
         base = {"name": re.sub(r"\W+", "_", entry.dataset.rsplit("/", 1)[-1]), "adapter": "hub", "dataset": entry.dataset}
     else:
-        stem = Path(entry.path or "").resolve().name
+        stem = (folder / (entry.path or "")).resolve().name
         base = {"name": re.sub(r"\W+", "_", stem) or "files", "adapter": "files", "path": entry.path, "formatter": "code_file", "columns": ("text", "path")}
     return Card.model_validate(base | facts)
 
@@ -328,7 +328,7 @@ def _check_sum(draft: Draft) -> None:
 
 def _check_gates(draft: Draft, found: Sequence[Source]) -> None:
     """A gate for a language that no source has cannot be met."""
-    if draft.mix is None or any(s.card.adapter == "files" and not s.languages for s in found):
+    if draft.mix is None or draft.problems or any(s.card.adapter == "files" and not s.languages for s in found):
         return
     offered = {i for s in found for i in s.languages} | {s.card.language for s in found}
     require = draft.mix.require

@@ -322,7 +322,8 @@ def load(name: str, *, revision: str | None = None, starter: Path | None = None)
 
     folder = starter if name == STARTER and starter else Path(name)
     local = folder.is_dir()
-    tokenizer = _pretrained(str(folder) if local else name, revision=revision, local=local)
+    commit = None if local else _commit(name, revision)
+    tokenizer = _pretrained(str(folder) if local else name, revision=commit, local=local)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise SourceError(f"tokenizer {name}: it has no fast form (tokenizer.json); curate needs one")
@@ -336,12 +337,28 @@ def load(name: str, *, revision: str | None = None, starter: Path | None = None)
         fast.no_padding()
     identity = Identity(
         id=name,
-        revision=None if local else getattr(tokenizer, "_commit_hash", None) or tokenizer.init_kwargs.get("_commit_hash") or revision,
+        revision=commit,
         sha256=hashlib.sha256(state.encode()).hexdigest(),
         chat_template_sha256=hashlib.sha256(template.encode()).hexdigest(),
         vocab_size=len(tokenizer),
     )
     return Encoder(identity, tokenizer, fast, template)
+
+
+def _commit(name: str, revision: str | None) -> str:
+    """The commit that a branch, a tag or nothing stands for. Raises SourceError."""
+    import httpx
+    from huggingface_hub import HfApi, errors
+
+    try:
+        return str(HfApi().model_info(name, revision=revision, timeout=60).sha)
+    except errors.HFValidationError:
+        raise SourceError(f"tokenizer {name}: neither a folder nor a hub id ORG/NAME") from None
+    except errors.GatedRepoError:
+        raise SourceError(f"tokenizer {name}: gated; accept its terms on the hub and log in (`hf auth login`, or HF_TOKEN)") from None
+    except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        text = str(error).strip().split("\n")[0][:200]
+        raise SourceError(f"tokenizer {name}: not found on the hub ({text}); mend the name, log in, or name a folder with tokenizer.json") from None
 
 
 def _pretrained(name: str, *, revision: str | None, local: bool) -> Any:

@@ -180,7 +180,8 @@ def test_languages_are_split_evenly_and_a_fallback_serves_the_same_language(
     tokens = dict(documents.group_by("language").agg(pl.col("tokens").sum()).iter_rows())
     assert set(tokens) == {"rust", "go", "cpp"}
     assert all(t >= 512 for t in tokens.values()), tokens
-    assert documents.filter(pl.col("language") == "cpp")["source"].to_list().count("spare") >= 4
+    assert documents.filter(pl.col("source") == "spare")["tokens"].sum() >= 256
+    assert documents.filter(pl.col("source") == "spare")["language"].unique().to_list() == ["cpp"]
     assert documents.group_by("sample").agg(pl.col("source").n_unique())["source"].max() == 1
 
 
@@ -326,3 +327,35 @@ def test_the_schema_accepts_the_packaged_mix_and_refuses_a_wrong_one(run: Run) -
         jsonschema.validate(yaml.safe_load(file.read_text(encoding="utf-8")), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"calibration_set": {"max_seq_length": 64, "datasets": [{"num_samples": 1, "sourc": "x"}]}}, schema)
+
+
+def test_a_source_tree_has_one_name_wherever_the_command_runs(
+    run: Run, write_mix: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.py").write_text(prose(300))
+    mix = write_mix([{"path": ".", "num_samples": 1, "category": "Ours"}])
+    prints = []
+    for folder in (tmp_path, tmp_path.parent):
+        monkeypatch.chdir(folder)
+        code, out, err = run("plan", mix, "--json")
+        assert code == 0, err
+        prints.append(json.loads(out)["fingerprint"])
+    assert prints[0] == prints[1]
+
+
+def test_a_tokenizer_from_the_hub_is_pinned_to_its_commit(run: Run, hub: Hub, dataset: Callable[..., str], write_mix: Callable[..., Path]) -> None:
+    import shutil
+
+    from tests.conftest import _TREE, STARTER_TOKENIZER
+
+    shutil.copytree(STARTER_TOKENIZER, _TREE / "models" / "tests" / "tokenizer", dirs_exist_ok=True)
+    mix = write_mix([{"dataset": dataset("pinned", chat_rows(60)), "num_samples": 2, **ENTRY}], tokenizer="tests/tokenizer")
+    code, _, err = build(run, mix)
+    assert code == 0, err
+    tokenizer = manifest(mix)["tokenizer"]
+    repository = hub.repository("models", "tests/tokenizer")
+    assert repository is not None
+    assert tokenizer["revision"] == repository.commit
+    code, _, err = build(run, mix, "--force", "--tokenizer", "tests/absent")
+    assert code == 3
+    assert "tokenizer tests/absent: not found on the hub" in err
