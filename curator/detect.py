@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 SEEN = 1500  # characters; enough for a stable answer, at 2.6 ms
@@ -29,6 +29,7 @@ def _factory() -> Any:
         return _loaded()
 
 
+@lru_cache(4096)  # a filter asks, and the documents table asks again
 def natural_language(text: str) -> str | None:
     """ISO 639-1 code, or None where there is too little text to tell. Chinese is ``zh``, whatever its script."""
     from langdetect import LangDetectException

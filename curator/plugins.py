@@ -36,6 +36,7 @@ def load(group: Group, name: str) -> Any:
     return found.load()
 
 
+@cache
 def origin(group: Group, name: str) -> str:
     """The distribution and version that a plugin comes from, for the fingerprint of a plan."""
     found = _registered(group)[name]

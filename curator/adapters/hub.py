@@ -100,6 +100,8 @@ def _splits(where: Where, info: Any, memo: MutableMapping[str, Any]) -> dict[str
 def _builder_splits(where: Where, info: Any) -> dict[str, list[str]]:
     import datasets
 
+    # `datasets` would tell a server of its own, whatever HF_ENDPOINT says, which datasets are looked at; a build waits for that.
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
     try:

@@ -18,6 +18,15 @@ from curator import languages
 from tests.hub import serve
 
 pytestmark = pytest.mark.mirror
+# Notes every host that is looked up, so that a test can say that nobody but the hub was asked.
+WATCHED = """import socket
+original = socket.getaddrinfo
+def watched(host, *arguments, **options):
+    with open({log!r}, "a") as stream:
+        print(host, file=stream)
+    return original(host, *arguments, **options)
+socket.getaddrinfo = watched
+"""
 MIX = "calibrate_software_engineer.yaml"
 
 
@@ -28,7 +37,10 @@ def endpoint(mirror: Path) -> Iterator[str]:
 
 
 def build(endpoint: str, out: Path, *, hash_seed: str, jobs: int) -> dict[str, Any]:
+    (out.parent / "site").mkdir(exist_ok=True)
+    (out.parent / "site" / "sitecustomize.py").write_text(WATCHED.format(log=str(out.parent / "lookups")))
     environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(out.parent / f"home{jobs}"), "PYTHONHASHSEED": hash_seed}
+    environment["PYTHONPATH"] = str(out.parent / "site")
     command = [sys.executable, "-m", "curator", "build", MIX, "--out", str(out), "--jobs", str(jobs), "--json"]
     done = subprocess.run(command, env=environment, cwd=out.parent, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
@@ -108,3 +120,8 @@ def test_memory_stays_under_1500_megabytes(built: tuple[Path, dict[str, Any]]) -
     assert built[1]["samples"] == 590
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     assert peak < 1500, f"{peak:.0f} MB"
+
+
+def test_nobody_but_the_hub_is_asked(built: tuple[Path, dict[str, Any]]) -> None:
+    hosts = set((built[0].parent / "lookups").read_text().split())
+    assert hosts == {"127.0.0.1"}
