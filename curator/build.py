@@ -89,7 +89,7 @@ def prepare_offline(file: Path, catalog: Catalog, *, tokenizer: str | None = Non
     for size in offline.sizes(wanted.max_seq_length):
         plan = planning.plan(draft, offline.scaled(wanted, size), found, resolved=resolved, tokenizer=asdict(encoder.identity))
         if not short(draw(plan, encoder, tape=tape)[0]):
-            return replace(plan, notes=tuple(offline.notes(asked, wanted, size)), offline=True), encoder
+            return replace(plan, notes=tuple(offline.notes(asked, wanted, size)), offline=True, replaced=offline.names(asked)), encoder
     raise ShortfallError(f"the starter corpus is too small for {plan.samples} samples in these shares; ask for fewer, or build online")
 
 
@@ -372,6 +372,7 @@ def describe(plan: Plan, fillings: Sequence[Filling], samples: Sequence[Sample],
         "short": missing,
         "notes": [*plan.notes, *(f"{category}: {count} samples fewer than the mix asks for; the sources ran dry" for category, count in missing.items())],
         "offline": plan.offline,
+        "replaced": list(plan.replaced),
     }
 
 

@@ -30,12 +30,16 @@ def replaced(sources: Sequence[Source], catalog: Catalog) -> list[Source]:
     return found
 
 
+def names(sources: Sequence[Source]) -> tuple[str, ...]:
+    """The sources of a mix that the corpus stands in for."""
+    return tuple(s.name for s in sources if s.card.adapter != "starter" and not s.stands_in_for)
+
+
 def notes(sources: Sequence[Source], mix: Mix, size: int) -> list[str]:
     """What a reader must know of an offline set."""
-    replaced_names = [s.name for s in sources if s.card.adapter != "starter" and not s.stands_in_for]
     lines = []
-    if replaced_names:
-        lines.append(f"offline: the embedded starter corpus stands in for {len(replaced_names)} sources of the mix")
+    if names(sources):
+        lines.append(f"offline: the embedded starter corpus stands in for {len(names(sources))} sources of the mix")
     if size < mix.max_seq_length:
         lines.append(f"offline: samples have {size:,} tokens, not the {mix.max_seq_length:,} that the mix asks for; the gates are scaled alike")
     return lines

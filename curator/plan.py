@@ -86,6 +86,7 @@ class Plan:
     fingerprint: str
     notes: tuple[str, ...] = ()
     offline: bool = False
+    replaced: tuple[str, ...] = ()  # sources of the mix that the embedded corpus stands in for
 
     @property
     def samples(self) -> int | None:

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from curator import network
 from curator.data import Conversation, Document, Drop, Message, Tokens, ToolCall
 from curator.errors import SourceError
 
@@ -347,7 +348,6 @@ def load(name: str, *, revision: str | None = None, starter: Path | None = None)
 
 def _commit(name: str, revision: str | None) -> str:
     """The commit that a branch, a tag or nothing stands for. Raises SourceError."""
-    import httpx
     from huggingface_hub import HfApi, errors
 
     try:
@@ -356,7 +356,7 @@ def _commit(name: str, revision: str | None) -> str:
         raise SourceError(f"tokenizer {name}: neither a folder nor a hub id ORG/NAME") from None
     except errors.GatedRepoError:
         raise SourceError(f"tokenizer {name}: gated; accept its terms on the hub and log in (`hf auth login`, or HF_TOKEN)") from None
-    except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (errors.HfHubHTTPError, *network.errors(), OSError) as error:
         text = str(error).strip().split("\n")[0][:200]
         raise SourceError(f"tokenizer {name}: not found on the hub ({text}); mend the name, log in, or name a folder with tokenizer.json") from None
 

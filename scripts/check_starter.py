@@ -15,6 +15,7 @@ import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -122,9 +123,11 @@ def postgres(file: Path) -> str:
 
 def sqlite(file: Path) -> str:
     """Run the script in a database in memory."""
-    with tempfile.TemporaryDirectory() as out:
-        done = subprocess.run(["sqlite3", "-bail", ":memory:"], input=file.read_bytes(), cwd=out, capture_output=True, timeout=LIMIT, check=False)
-    return done.stderr.decode(errors="replace").strip() or ("" if done.returncode == 0 else f"exit status {done.returncode}")
+    try:
+        sqlite3.connect(":memory:").executescript(file.read_text(encoding="utf-8"))
+    except sqlite3.Error as error:
+        return str(error)
+    return ""
 
 
 def css_errors(rules: list[Any]) -> Iterator[str]:
@@ -282,7 +285,7 @@ CHECKERS: tuple[Checker, ...] = (
     parsed("typescript", "tsx", suffixes=(".tsx",)),
     Checker("html-css", html_css, "pip:html5lib tinycss2", tool="html5lib"),
     Checker("sql", postgres, "pip:pglast", tool="pglast", when="(?i)postgresql|plpgsql"),
-    Checker("sql", sqlite, "apt:sqlite3", tool="sqlite3"),
+    Checker("sql", sqlite, "the standard library"),
     Checker("javascript", javascript_module, "apt:nodejs", tool="node", suffixes=(".js",), when=r"^(import|export) "),
     Checker("javascript", "node --check {file}", "apt:nodejs"),
     Checker("python", python, "", tool="ast"),

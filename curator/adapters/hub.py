@@ -12,6 +12,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from curator import network
 from curator.adapters import reading
 from curator.adapters.reading import File
 from curator.data import Resolved, Row, Sampling, Where
@@ -151,7 +152,6 @@ def _open_later(dataset: str, revision: str, name: str) -> File:
 @contextmanager
 def _translated(where: Where) -> Iterator[None]:
     """Foreign errors as SourceError that says which dataset, what was found and what to do."""
-    import httpx
     from huggingface_hub import errors
 
     name = f"{where.dataset}{f' ({where.subset})' if where.subset else ''}"
@@ -174,7 +174,7 @@ def _translated(where: Where) -> Iterator[None]:
         status = error.response.status_code if error.response is not None else "?"
         advice = "log in (`hf auth login`, or HF_TOKEN)" if status in (401, 403) else "try again later"
         raise SourceError(f"{name}: the hub answered {status}; {advice}") from None
-    except (httpx.HTTPError, ConnectionError, TimeoutError) as error:
+    except network.errors() as error:
         raise SourceError(
             f"{name}: the hub cannot be reached ({_first_line(error) or type(error).__name__}); check the network, or build with --offline"
         ) from None

@@ -59,6 +59,8 @@ def test_no_document_is_placed_twice(built: tuple[Path, dict[str, Any]]) -> None
 
 def test_it_says_what_it_is(built: tuple[Path, dict[str, Any]]) -> None:
     page = (built[0] / "report.html").read_text(encoding="utf-8")
+    assert len(built[1]["replaced"]) == 52
+    assert ", ".join(built[1]["replaced"]) in page
     for note in built[1]["notes"]:
         assert note in page
         assert note in (built[0] / "README.md").read_text(encoding="utf-8")

@@ -87,3 +87,14 @@ def test_a_mix_of_the_originals_kind_builds_unchanged(mirror: Path, tmp_path: Pa
     assert counted["Misc"] >= 1, "the last entry asks for all that there is"
     assert samples["tokens"].unique().to_list() == [512]
     assert json.loads((tmp_path / "B/manifest.json").read_text())["padding_tokens"] == 0
+
+
+def test_the_starter_corpus_has_300000_tokens_of_a_large_vocabulary(mirror: Path) -> None:
+    from tokenizers import Tokenizer
+
+    from curator.adapters.starter import corpus_root, manifest
+
+    tokenizer = Tokenizer.from_file(str(mirror / "models/MiniMaxAI/MiniMax-M2.1/tokenizer.json"))
+    assert tokenizer.get_vocab_size() > 130_000
+    texts = [(corpus_root() / entry["file"]).read_text(encoding="utf-8") for entry in manifest()]
+    assert sum(len(e.ids) for e in tokenizer.encode_batch_fast(texts)) >= 300_000
