@@ -350,13 +350,14 @@ def _commit(name: str, revision: str | None) -> str:
     """The commit that a branch, a tag or nothing stands for. Raises SourceError."""
     from huggingface_hub import HfApi, errors
 
+    unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, OSError, *network.errors())
     try:
         return str(HfApi().model_info(name, revision=revision, timeout=60).sha)
     except errors.HFValidationError:
         raise SourceError(f"tokenizer {name}: neither a folder nor a hub id ORG/NAME") from None
     except errors.GatedRepoError:
         raise SourceError(f"tokenizer {name}: gated; accept its terms on the hub and log in (`hf auth login`, or HF_TOKEN)") from None
-    except (errors.HfHubHTTPError, *network.errors(), OSError) as error:
+    except unanswered as error:
         text = str(error).strip().split("\n")[0][:200]
         raise SourceError(f"tokenizer {name}: not found on the hub ({text}); mend the name, log in, or name a folder with tokenizer.json") from None
 

@@ -285,7 +285,7 @@ CHECKERS: tuple[Checker, ...] = (
     parsed("typescript", "tsx", suffixes=(".tsx",)),
     Checker("html-css", html_css, "pip:html5lib tinycss2", tool="html5lib"),
     Checker("sql", postgres, "pip:pglast", tool="pglast", when="(?i)postgresql|plpgsql"),
-    Checker("sql", sqlite, "the standard library"),
+    Checker("sql", sqlite, "", tool="sqlite3"),
     Checker("javascript", javascript_module, "apt:nodejs", tool="node", suffixes=(".js",), when=r"^(import|export) "),
     Checker("javascript", "node --check {file}", "apt:nodejs"),
     Checker("python", python, "", tool="ast"),
