@@ -123,8 +123,9 @@ def postgres(file: Path) -> str:
 
 def sqlite(file: Path) -> str:
     """Run the script in a database in memory."""
+    lines = file.read_text(encoding="utf-8").splitlines()
     try:
-        sqlite3.connect(":memory:").executescript(file.read_text(encoding="utf-8"))
+        sqlite3.connect(":memory:").executescript("\n".join(line for line in lines if not line.startswith(".")))  # those are the shell's
     except sqlite3.Error as error:
         return str(error)
     return ""
