@@ -30,7 +30,7 @@ def _code(id: str, name: str, extensions: str, aliases: str = "", fence: str = "
     return Language(id, name, "programming", names, tuple(extensions.split()), fence or id)
 
 
-# The set of FACTS' original, in its order. Where two languages share an extension, the first one here owns it.
+# In the order of the set that the project grew from. Where two languages share an extension, the first one here owns it.
 PROGRAMMING: tuple[Language, ...] = (
     _code("zephir", "Zephir", ".zep", "zephyr"),
     _code("prolog", "Prolog", ".pl .pro .prolog"),
