@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -135,11 +134,6 @@ class Draft:
     def folder(self) -> Path:
         """What relative paths in the mix are relative to."""
         return Path(self.file).resolve().parent
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the file's text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
 
     def problem(self, path: Path_, message: str) -> None:
         """Note one more thing that is wrong at ``path``, as near to it as positions are known."""

@@ -27,23 +27,6 @@ from curator.detect import natural_language
 from tests.conftest import REPOSITORY, STARTER_TOKENIZER
 
 CORPUS = REPOSITORY / "sources" / "starter"
-CATEGORIES = [
-    "behavioral",
-    "business",
-    "code",
-    "creative-writing",
-    "finance",
-    "general-chat",
-    "general-knowledge",
-    "humanities-philosophy",
-    "instruction-reasoning",
-    "math",
-    "medical",
-    "misc",
-    "multilingual",
-    "sciences",
-    "tool-use",
-]
 CATEGORIES = {
     "behavioral",
     "business",
