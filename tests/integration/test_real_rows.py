@@ -93,6 +93,12 @@ def test_real_code_is_split_evenly(built: tuple[Path, dict[str, Any]]) -> None:
     assert not short, short
 
 
+def test_real_text_is_split_evenly(built: tuple[Path, dict[str, Any]]) -> None:
+    documents = pl.read_parquet(built[0] / "documents.parquet").filter(pl.col("source").is_in(["wikipedia", "starter_text"]))
+    tokens = dict(documents.group_by("language").agg(pl.col("tokens").sum()).iter_rows())
+    assert tokens == dict.fromkeys(languages.ids(languages.NATURAL), 2 * 8192)
+
+
 def test_positions_restart_with_every_document(built: tuple[Path, dict[str, Any]]) -> None:
     documents = pl.read_parquet(built[0] / "documents.parquet")
     starts = documents.group_by("sample", maintain_order=True).agg(pl.col("start"), pl.col("tokens"), pl.col("cut"))
