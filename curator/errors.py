@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+ANSWER_IS_NO = 1
+BUG = 70
+INTERRUPTED = 130
+
+
 class CurateError(Exception):
     """The root: an error that is the user's to mend, with its message ready to print."""
 

@@ -1,43 +1,23 @@
-"""Commands: parse, call, print, exit. The only module that prints; results go to stdout, everything else to stderr."""
+"""Commands over calibration sets: plan and build one, read it, check it."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
-import time
-import traceback
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator import __version__
-from curator.errors import CurateError, UsageError
+from curator.cli.options import catalog_option, find_catalog, json_option
+from curator.cli.output import console, print_json, progress_bar, say
+from curator.errors import ANSWER_IS_NO, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-BUG = 70
-INTERRUPTED = 130
-ANSWER_IS_NO = 1
-
-catalog_option = click.option("--catalog", "catalog_folder", type=click.Path(path_type=Path), help="Folder with sources/ and mixes/ of your own.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+    from collections.abc import Mapping
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="curate")
-def cli() -> None:
-    """Make calibration sets for quantizing language models, and prove what is in them.
-
-    A mix says what to take: a file, or one of those that `curate mixes` lists.
-    """
-
-
-@cli.command()
+@click.command()
 @click.argument("mix")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder to write; default: builds/NAME_OF_THE_MIX.")
 @click.option("--jobs", "-j", type=click.IntRange(1, 64), help="Workers that pull and tokenize; the result does not depend on it.")
@@ -62,27 +42,27 @@ def build(
     from curator import artifact
     from curator import build as building
 
-    catalog = _catalog(catalog_folder)
+    catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     target = out or Path("builds") / file.stem
     artifact.refuse_target(target, force=force)
     if offline:
-        _say(f"reading {file.name}, measuring what the starter corpus can fill")
+        say(f"reading {file.name}, measuring what the starter corpus can fill")
         plan, encoder = building.prepare_offline(file, catalog, tokenizer=tokenizer)
     else:
-        _say(f"reading {file.name}, finding its sources")
+        say(f"reading {file.name}, finding its sources")
         plan, encoder = building.prepare(file, catalog, tokenizer=tokenizer)
     for note in plan.notes:
-        _say(f"note: {note}")
-    with _progress(plan.samples) as progress:
+        say(f"note: {note}")
+    with progress_bar(plan.samples) as progress:
         manifest = building.build(plan, encoder, target, jobs=jobs or building.default_jobs(), allow_short=allow_short, force=force, progress=progress)
     if as_json:
-        _print_json({k: v for k, v in manifest.items() if k not in ("files", "mix")} | {"out": str(target)})
+        print_json({k: v for k, v in manifest.items() if k not in ("files", "mix")} | {"out": str(target)})
         return
     _print_build(target, manifest, json.loads((target / "coverage.json").read_text(encoding="utf-8")))
 
 
-@cli.command()
+@click.command()
 @click.argument("mix")
 @click.option("--tokenizer", help="Another tokenizer than the mix names.")
 @catalog_option
@@ -91,7 +71,7 @@ def plan(mix: str, tokenizer: str | None, catalog_folder: Path | None, as_json: 
     """Show what a build would take: sources, revisions, licences, samples and tokens owed. Reads no row."""
     from curator import build as building
 
-    catalog = _catalog(catalog_folder)
+    catalog = find_catalog(catalog_folder)
     made, _ = building.prepare(catalog.mix_file(mix), catalog, tokenizer=tokenizer)
     size = made.mix.max_seq_length
     rows = [
@@ -112,21 +92,21 @@ def plan(mix: str, tokenizer: str | None, catalog_folder: Path | None, as_json: 
     ]
     if as_json:
         facts = {"mix": made.name, "fingerprint": made.fingerprint, "max_seq_length": size, "samples": made.samples}
-        _print_json(facts | {"tokenizer": dict(made.tokenizer), "quotas": rows})
+        print_json(facts | {"tokenizer": dict(made.tokenizer), "quotas": rows})
         return
     _print_plan(rows)
     total = "all that there is" if made.samples is None else f"{made.samples:,} samples, {made.samples * size:,} tokens"
     click.echo(f"\n{total}; tokenizer {made.tokenizer['id']}; plan {made.fingerprint}")
 
 
-@cli.command()
+@click.command()
 @click.argument("mix")
 @catalog_option
 def validate(mix: str, catalog_folder: Path | None) -> None:
     """Report every problem of a mix at once, each at its line and column. Touches no network."""
     from curator import build as building
 
-    catalog = _catalog(catalog_folder)
+    catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     draft, sources = building.check(file, catalog)
     owed = [s.samples for s in sources]
@@ -135,7 +115,7 @@ def validate(mix: str, catalog_folder: Path | None) -> None:
     click.echo(f"{draft.file}: good; {count} source{'s' * (count != 1)}, {samples}")
 
 
-@cli.command()
+@click.command()
 @click.argument("folder", metavar="BUILD", type=click.Path(path_type=Path))
 @click.argument("sample", type=int, required=False)
 @click.option("--documents", type=click.IntRange(1), default=None, help="Show no more than this many documents of the sample.")
@@ -154,7 +134,7 @@ def show(folder: Path, sample: int | None, documents: int | None) -> None:
         _print_document(row)
 
 
-@cli.command()
+@click.command()
 @click.argument("folder", metavar="BUILD", type=click.Path(path_type=Path))
 @json_option
 def check(folder: Path, as_json: bool) -> None:
@@ -166,68 +146,13 @@ def check(folder: Path, as_json: bool) -> None:
     gates = json.loads((folder / "coverage.json").read_text(encoding="utf-8"))["gates"]
     failing = coverage.failing(gates)
     if as_json:
-        _print_json({"ok": not failing, "files": len(manifest["files"]), "gates": gates})
+        print_json({"ok": not failing, "files": len(manifest["files"]), "gates": gates})
     else:
         click.echo(f"{len(manifest['files'])} files as the manifest says; {len(gates) - len(failing)} of {len(gates)} gates met")
         for line in failing:
             click.echo(f"not met: {line}")
     if failing:
         sys.exit(ANSWER_IS_NO)
-
-
-@cli.command()
-@click.argument("name", required=False)
-@catalog_option
-@json_option
-def sources(name: str | None, catalog_folder: Path | None, as_json: bool) -> None:
-    """List the cards there are, or show one."""
-    catalog = _catalog(catalog_folder)
-    cards = [catalog.card(n) for n in ([name] if name else sorted(catalog.card_files))]
-    if as_json:
-        _print_json([c.model_dump(mode="json") for c in cards])
-    elif name:
-        click.echo(catalog.card_files[name].read_text(encoding="utf-8"), nl=False)
-    else:
-        width = max(len(c.name) for c in cards)
-        for card in cards:
-            click.echo(f"{card.name:<{width}}  {card.place}  [{card.category}]")
-
-
-@cli.command()
-@catalog_option
-def mixes(catalog_folder: Path | None) -> None:
-    """List the mixes there are."""
-    for name, file in sorted(_catalog(catalog_folder).mix_files.items()):
-        click.echo(f"{name}  {file}")
-
-
-@cli.command()
-@click.argument("what", type=click.Choice(["mix", "card"]), default="mix")
-def schema(what: str) -> None:
-    """Print the JSON schema of mixes (or cards), for editors that check YAML as it is written."""
-    from pydantic import BaseModel, create_model
-
-    from curator.catalog import Card
-    from curator.mix import Mix
-
-    model: type[BaseModel] = Card
-    if what == "mix":
-        model = create_model("File", __config__={"extra": "forbid"}, calibration_set=(Mix, ...))
-    _print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"curate {what}", **model.model_json_schema()})
-
-
-def _catalog(folder: Path | None) -> Any:
-    from curator.catalog import Catalog
-
-    return Catalog.find(folder)
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def _print_plan(rows: list[dict[str, Any]]) -> None:
@@ -248,7 +173,7 @@ def _print_plan(rows: list[dict[str, Any]]) -> None:
         marks += [f"stands in for {first['stands_in_for']}"] if first["stands_in_for"] else []
         label = first["source"] + (f" ({', '.join(marks)})" if marks else "")
         table.add_row(label, first["dataset"], (first["revision"] or "")[:12], first["license"] or "not stated", samples, tokens)
-    _console().print(table)
+    console().print(table)
 
 
 def _by_source(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -267,7 +192,7 @@ def _print_build(folder: Path, manifest: Mapping[str, Any], coverage: Mapping[st
         table.add_column(name, justify="right", no_wrap=True)
     for row in coverage["by_category"]:
         table.add_row(row["name"], f"{row['samples']:,}", f"{row['tokens']:,}", f"{100 * row['share']:.2f} %")
-    _console().print(table)
+    console().print(table)
     met = sum(1 for g in coverage["gates"] if g["ok"])
     click.echo(
         f"\n{manifest['samples']:,} samples of {manifest['max_seq_length']:,} tokens, {manifest['documents']:,} documents, "
@@ -285,97 +210,3 @@ def _print_document(row: Mapping[str, Any]) -> None:
     cut = f", {row['cut']} tokens cut off" if row["cut"] else ""
     click.secho(f"── {row['source']}{language}: {row['origin']['dataset']} {row['origin']['row']} ({row['tokens']} tokens{cut})", bold=True)
     click.echo("".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in row["text"]))
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-
-
-@contextmanager
-def _progress(samples: int | None) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar over samples and tokens on a terminal, a line every few seconds elsewhere."""
-    if sys.stderr.isatty():
-        with _bar(samples) as report:
-            yield report
-        return
-    done, shown_at = [0, 0], time.monotonic()
-
-    def line(source: str, more: int, tokens: int) -> None:
-        nonlocal shown_at
-        done[0] += more
-        done[1] += tokens
-        if time.monotonic() - shown_at > 2 or done[0] == samples:
-            shown_at = time.monotonic()
-            _say(f"{done[0]:,}{f' of {samples:,}' if samples else ''} samples, {done[1]:,} tokens; {source}")
-
-    yield line
-
-
-@contextmanager
-def _bar(samples: int | None) -> Iterator[Callable[[str, int, int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("samples, {task.fields[tokens]:,} tokens"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=samples, tokens=0)
-        done = 0
-
-        def advance(source: str, more: int, tokens: int) -> None:
-            nonlocal done
-            done += tokens
-            progress.update(task, advance=more, description=f"{source[:28]:<28}", tokens=done)
-
-        yield advance
-
-
-def main() -> NoReturn:
-    """Run the command line; every outcome becomes one exit code (curator.errors)."""
-    if os.environ.get("NO_COLOR"):
-        os.environ["TERM"] = os.environ.get("TERM") or "dumb"
-    try:
-        cli.main(standalone_mode=False)
-        code = 0
-    except CurateError as error:
-        _fail(str(error))
-        code = error.exit_code
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = UsageError.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; nothing was written")
-        code = INTERRUPTED
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - what reads us has gone
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    except BaseException:  # noqa: BLE001 - the one place where a bug becomes a crash file
-        _fail(f"a bug in curate; the details are in {_crash_file()}: please report it with that file")
-        code = BUG
-    sys.exit(code)
-
-
-def _fail(message: str) -> None:
-    click.echo(f"{click.style('error', fg='red', bold=True) if sys.stderr.isatty() else 'error'}: {message}", err=True)
-
-
-def _crash_file() -> str:
-    from curator.build import versions
-
-    handle, name = tempfile.mkstemp(prefix="curate-crash-", suffix=".txt")
-    with open(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
-        stream.write(f"curate {__version__}\ncommand: {' '.join(sys.argv[1:])}\n")
-        stream.writelines(f"{k}: {v}\n" for k, v in versions().items())
-        stream.write("\n" + traceback.format_exc())
-    return name

@@ -1,0 +1,72 @@
+"""Commands: parse, call, print, exit. The only package that prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from typing import NoReturn
+
+import click
+
+from curator import __version__
+from curator.cli import lists, sets
+from curator.errors import BUG, INTERRUPTED, CurateError, UsageError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="curate")
+def cli() -> None:
+    """Make calibration sets for quantizing language models, and prove what is in them.
+
+    A mix says what to take: a file, or one of those that `curate mixes` lists.
+    """
+
+
+for command in (sets.build, sets.plan, sets.validate, sets.show, sets.check, lists.sources, lists.mixes, lists.schema):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line; every outcome becomes one exit code (curator.errors)."""
+    if os.environ.get("NO_COLOR"):
+        os.environ["TERM"] = os.environ.get("TERM") or "dumb"
+    try:
+        cli.main(standalone_mode=False)
+        code = 0
+    except CurateError as error:
+        _fail(str(error))
+        code = error.exit_code
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = UsageError.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted; nothing was written")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - what reads us has gone
+        code = 0
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    except BaseException:  # noqa: BLE001 - the one place where a bug becomes a crash file
+        _fail(f"a bug in curate; the details are in {_crash_file()}: please report it with that file")
+        code = BUG
+    sys.exit(code)
+
+
+def _fail(message: str) -> None:
+    click.echo(f"{click.style('error', fg='red', bold=True) if sys.stderr.isatty() else 'error'}: {message}", err=True)
+
+
+def _crash_file() -> str:
+    from curator.build import versions
+
+    handle, name = tempfile.mkstemp(prefix="curate-crash-", suffix=".txt")
+    with open(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.write(f"curate {__version__}\ncommand: {' '.join(sys.argv[1:])}\n")
+        stream.writelines(f"{k}: {v}\n" for k, v in versions().items())
+        stream.write("\n" + traceback.format_exc())
+    return name
