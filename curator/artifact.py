@@ -8,31 +8,40 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curator.errors import CurateError, UsageError
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from curator.data import Piece, Sample
 
 FORMAT = "curate-build/1"
 ROWS_PER_FILE = 4096
 MANIFEST = "manifest.json"
-ReadText = Callable[[Any], str]  # token ids to text
 
 
-def documents_frame(samples: Sequence[Sample], *, text_of: ReadText, detect: Callable[[Piece], str | None]) -> pl.DataFrame:
-    """One line for each placed document, in the order of the samples. ``text`` is what was placed: a cut document's text
-    ends where it was cut, and ``text_sha256`` is of that."""
+class Placed(NamedTuple):
+    """A placed document as it reads: its text up to where it was cut, its turns, and the language it is recognised as."""
+
+    text: str
+    turns: Sequence[tuple[Any, ...]]  # role, kind, language of code, chars, tokens
+    language: str | None
+
+
+def documents_frame(samples: Sequence[Sample], placed: Iterable[Placed]) -> pl.DataFrame:
+    """One line for each placed document, in the order of the samples; ``placed`` has one entry for each. ``text_sha256`` is of
+    the text as it was placed."""
     import polars as pl
 
-    rows = [_line(number, start, piece, text_of, detect) for number, sample in enumerate(samples) for start, piece in _starts(sample)]
+    places = [(number, start, piece) for number, sample in enumerate(samples) for start, piece in _starts(sample)]
+    rows = [_line(*place, read) for place, read in zip(places, placed, strict=True)]
     origin = pl.Struct({"dataset": pl.String, "revision": pl.String, "split": pl.String, "row": pl.String})
     schema: dict[str, pl.DataType | type[pl.DataType]] = {
         "sample": pl.Int32,
@@ -46,6 +55,7 @@ def documents_frame(samples: Sequence[Sample], *, text_of: ReadText, detect: Cal
         "origin": origin,
         "text_sha256": pl.String,
         "text": pl.String,
+        "turns": pl.List(pl.Struct({"role": pl.String, "kind": pl.String, "language": pl.String, "chars": pl.Int32, "tokens": pl.Int32})),
     }
     return pl.DataFrame(rows, schema=schema, orient="row")
 
@@ -66,9 +76,8 @@ def _starts(sample: Sample) -> Iterator[tuple[int, Piece]]:
         start += piece.length
 
 
-def _line(number: int, start: int, piece: Piece, text_of: ReadText, detect: Callable[[Piece], str | None]) -> tuple[Any, ...]:
+def _line(number: int, start: int, piece: Piece, read: Placed) -> tuple[Any, ...]:
     document, origin = piece.tokens.document, piece.tokens.document.origin
-    text = text_of(piece.tokens.ids[: piece.length]) if piece.cut else piece.tokens.text
     return (
         number,
         start,
@@ -77,10 +86,11 @@ def _line(number: int, start: int, piece: Piece, text_of: ReadText, detect: Call
         document.source,
         document.category,
         document.language,
-        detect(piece),
+        read.language,
         {"dataset": origin.dataset, "revision": origin.revision, "split": origin.split, "row": origin.row},
-        hashlib.sha256(text.encode("utf-8")).hexdigest(),
-        text,
+        hashlib.sha256(read.text.encode("utf-8")).hexdigest(),
+        read.text,
+        [dict(zip(("role", "kind", "language", "chars", "tokens"), turn, strict=True)) for turn in read.turns],
     )
 
 
@@ -100,7 +110,7 @@ def _data_table(samples: Sequence[Sample]) -> pa.Table:
     import pyarrow as pa
 
     pieces = [p for s in samples for p in s.pieces]
-    ids = np.concatenate([p.tokens.ids[: p.length] for p in pieces]) if pieces else np.empty(0, np.int32)
+    ids = flat_ids(samples)
     positions = np.concatenate([np.arange(p.length, dtype=np.int32) for p in pieces]) if pieces else ids
     offsets = pa.array(np.cumsum([0, *map(len, samples)], dtype=np.int32))
     columns = [pa.ListArray.from_arrays(offsets, pa.array(values, pa.int32())) for values in (ids, positions)]
@@ -122,6 +132,8 @@ def _portable(kind: Any) -> Any:
 
     if pa.types.is_large_string(kind) or str(kind) == "string_view":
         return pa.string()
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+        return pa.list_(_portable(kind.value_type))
     if pa.types.is_struct(kind):
         return pa.struct([pa.field(f.name, _portable(f.type)) for f in kind])
     return kind
@@ -130,6 +142,33 @@ def _portable(kind: Any) -> Any:
 def write_json(file: Path, value: Any) -> None:
     """JSON as people read it in a diff."""
     file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(file: Path) -> Any:
+    """What a JSON file of a build says. Raises NotABuild."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NotABuild(f"{file}: cannot be read: {error}") from None
+
+
+def write_tables(folder: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """coverage.json, and each table as parquet under ``coverage/``."""
+    import polars as pl
+
+    write_json(folder / "coverage.json", tables)
+    (folder / "coverage").mkdir(exist_ok=True)
+    for name, rows in tables.items():
+        if rows:
+            write_frame(folder / "coverage" / f"{name}.parquet", pl.DataFrame(rows, infer_schema_length=None))
+
+
+def flat_ids(samples: Sequence[Sample]) -> NDArray[Any]:
+    """The token ids of all samples, one after the other; int32 of shape (all tokens,)."""
+    import numpy as np
+
+    parts = [p.tokens.ids[: p.length] for s in samples for p in s.pieces]
+    return np.concatenate(parts) if parts else np.empty(0, np.int32)
 
 
 @contextmanager

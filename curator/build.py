@@ -22,11 +22,11 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from curator import artifact, coverage, languages, mix, offline, pack, plugins, report
+from curator import artifact, content, coverage, mix, offline, pack, plugins, review
 from curator import plan as planning
 from curator import tokens as tokenizing
 from curator.catalog import Catalog, data_root
-from curator.data import Piece, Resolved, Sample
+from curator.data import Resolved, Sample
 from curator.errors import MixError, ShortfallError, SourceError
 from curator.plan import Plan, Quota, Source, Stream
 from curator.pull import Batch, Counts, Pull, Recording, batches
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 DEFAULT_JOBS = 4
 RESOLVERS = 16  # sources asked about at the same time: waiting, not work
-LIBRARIES = ("datasets", "huggingface_hub", "tokenizers", "transformers", "pyarrow", "polars", "langdetect", "jinja2")
+LIBRARIES = ("datasets", "huggingface_hub", "tokenizers", "transformers", "pyarrow", "polars", "langdetect", "magika", "rensa", "jinja2")
 Progress = Callable[[str, int, int], None]  # source, samples done, tokens done
 
 
@@ -149,27 +149,28 @@ def build(
     jobs: int = DEFAULT_JOBS,
     allow_short: bool = False,
     force: bool = False,
+    against: Sequence[str] = (),
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write the build folder of a plan and return its manifest. Raises SourceError, ShortfallError, UsageError."""
+    """Write the build folder of a plan and return its manifest; ``against`` names benchmarks whose overlap is reported.
+    Raises SourceError, ShortfallError, UsageError."""
     started = time.monotonic()
     artifact.refuse_target(out, force=force)
     fillings, counts = draw(plan, encoder, jobs=jobs, progress=progress)
     refuse_short(plan, fillings, allow_short=allow_short)
     samples = arrange(plan, fillings)
-    documents = artifact.documents_frame(samples, text_of=encoder.text_of, detect=detected)
-    tables = coverage.measure(documents, artifact.samples_frame(samples))
-    gates = coverage.gates(tables, required=required(plan))
-    refuse_gates(gates, allow_short=allow_short)
-    facts = describe(plan, fillings, samples, counts)
+    documents = artifact.documents_frame(samples, read(samples, encoder, jobs=jobs))
+    ids = artifact.flat_ids(samples)
+    facts = describe(plan, fillings, samples, counts) | {"special_tokens": encoder.special_tokens()}
+    contents = review.Contents(documents, artifact.samples_frame(samples), ids, encoder.vocabulary(ids), facts)
+    tables = contents.tables(against=against)
+    refuse_gates(tables["gates"], allow_short=allow_short)
     with artifact.new_folder(out, force=force) as folder:
         artifact.write_data(folder, samples)
-        artifact.write_frame(folder / "samples.parquet", artifact.samples_frame(samples))
+        artifact.write_frame(folder / "samples.parquet", contents.samples)
         artifact.write_frame(folder / "documents.parquet", documents)
-        artifact.write_json(folder / "coverage.json", {**tables, "gates": gates})
         write_quarantine(folder / "quarantine.jsonl", counts)
-        (folder / "report.html").write_text(report.page({**tables, "gates": gates}, facts), encoding="utf-8")
-        (folder / "README.md").write_text(report.card({**tables, "gates": gates}, facts), encoding="utf-8")
+        review.write(folder, contents, tables)
         manifest = facts | {
             "files": artifact.file_table(folder),
             "versions": versions(),
@@ -324,13 +325,8 @@ def owed_by_category(plan: Plan) -> Counter[str]:
 
 def required(plan: Plan) -> dict[str, dict[str, int]]:
     """The gates: every category has its samples, every language that ``require`` names its tokens."""
-    wanted: dict[str, dict[str, int]] = {"by_category": {c: n for c, n in owed_by_category(plan).items() if n}}
-    require = plan.mix.require
-    kinds: tuple[languages.Kind, languages.Kind] = ("programming", "natural")
-    for kind, gate in zip(kinds, (require.programming_languages, require.natural_languages), strict=True):
-        if gate is not None:
-            wanted[f"{kind}_languages"] = dict.fromkeys(planning.gate_languages(gate, kind), gate.min_tokens)
-    return wanted
+    samples = {category: count for category, count in owed_by_category(plan).items() if count}
+    return {"by_category": samples, **planning.language_gates(plan.mix.require)}
 
 
 def arrange(plan: Plan, fillings: Sequence[Filling]) -> list[Sample]:
@@ -341,15 +337,15 @@ def arrange(plan: Plan, fillings: Sequence[Filling]) -> list[Sample]:
     return samples
 
 
-def detected(piece: Piece) -> str | None:
-    """The natural language that a document's text is recognised as, where the document claims one."""
-    from curator.detect import natural_language
-
-    claimed = piece.tokens.document.language
-    if claimed is None or languages.get(claimed).kind != "natural":
-        return None
-    conversation = piece.tokens.document.conversation
-    return natural_language(conversation.text or "\n".join(m.content for m in conversation.messages))
+def read(samples: Sequence[Sample], encoder: Encoder, *, jobs: int) -> Iterator[artifact.Placed]:
+    """Every placed document as it reads, in order."""
+    pieces = [p for s in samples for p in s.pieces]
+    recognised = content.detected([p.tokens.document for p in pieces], jobs=jobs)
+    for piece, language in zip(pieces, recognised, strict=True):
+        tokens = piece.tokens
+        text = encoder.text_of(tokens.ids[: piece.length]) if piece.cut else tokens.text
+        turns = content.runs(content.turns(tokens.document, tokens.text), encoder.starts(tokens), tokens=piece.length, chars=len(text))
+        yield artifact.Placed(text, turns, language)
 
 
 def describe(plan: Plan, fillings: Sequence[Filling], samples: Sequence[Sample], counts: Mapping[str, Counts]) -> dict[str, Any]:
@@ -365,6 +361,7 @@ def describe(plan: Plan, fillings: Sequence[Filling], samples: Sequence[Sample],
         "max_seq_length": plan.mix.max_seq_length,
         "tokens": sum(map(len, samples)),
         "padding_tokens": 0,
+        "required": required(plan),
         "documents": len(pieces),
         "documents_cut": sum(1 for p in pieces if p.cut),
         "tokens_cut": sum(p.cut for p in pieces),

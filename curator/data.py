@@ -86,11 +86,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a formatter makes of a row: turns and tool schemas, or ``text`` that goes in without a chat turn."""
+    """What a formatter makes of a row: turns and tool schemas, or ``text`` that goes in without a chat turn.
+
+    ``instruction`` is what the mix put in front of the first user turn: part of that turn, and not of what the row says.
+    """
 
     messages: tuple[Message, ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
     text: str | None = None
+    instruction: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,11 +41,12 @@ def length(document: Document) -> Drop | None:
 
 def language(document: Document) -> Drop | None:
     """Drop a text that is recognised as another natural language than the one claimed."""
+    from curator.content import prose
     from curator.detect import natural_language
     from curator.languages import find
 
     claimed = find(document.language) if document.language else None
     if claimed is None or claimed.kind != "natural":
         return None
-    found = natural_language(whole_text(document))
+    found = natural_language(prose(document.conversation))
     return Drop("other_language", f"claimed {claimed.id}, detected {found}") if found not in (None, claimed.id) else None

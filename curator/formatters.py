@@ -90,7 +90,8 @@ def prompt_answer(row: Values, options: Options) -> Result:
     prompt, answer = (_text(row.get(c)) for c in options.columns)
     if not prompt.strip() or not answer.strip():
         return Drop("empty", f"{options.columns[0 if not prompt.strip() else 1]} is empty")
-    return Conversation((Message("user", _instructed(row, options) + prompt), Message("assistant", answer)))
+    instruction = _instructed(row, options)
+    return Conversation((Message("user", instruction + prompt), Message("assistant", answer)), instruction=instruction)
 
 
 @formatter((2, 2))
@@ -105,8 +106,10 @@ def chat_with_answer(row: Values, options: Options) -> Result:
 @formatter((1, 1))
 def user_prompt(row: Values, options: Options) -> Result:
     """One column, which becomes the user's turn, after the instruction; nobody answers."""
-    text = _text(row.get(options.columns[0]))
-    return Conversation((Message("user", _instructed(row, options) + text),)) if text.strip() else Drop("empty", f"{options.columns[0]} is empty")
+    text, instruction = _text(row.get(options.columns[0])), _instructed(row, options)
+    if not text.strip():
+        return Drop("empty", f"{options.columns[0]} is empty")
+    return Conversation((Message("user", instruction + text),), instruction=instruction)
 
 
 @formatter((1, 1))
@@ -117,7 +120,7 @@ def raw_text(row: Values, options: Options) -> Result:
         return Drop("empty", f"{options.columns[0]} is empty")
     instruction = _instructed(row, options)
     asked = (Message("user", instruction),) if instruction.strip() else ()
-    return Conversation((*asked, Message("assistant", text)))
+    return Conversation((*asked, Message("assistant", text)), instruction=instruction)
 
 
 @formatter((1, 2), params=())
@@ -140,7 +143,7 @@ def code_file(row: Values, options: Options) -> Result:
     if options.params.get("chat") is False:
         return Conversation(text=code)
     asked = _instructed(row, options) or f"Write {f'`{path}`' if path else 'a source file'}{_in_language(options)}."
-    return Conversation((Message("user", asked), Message("assistant", _block(code, options))))
+    return Conversation((Message("user", asked), Message("assistant", _block(code, options))), instruction=asked)
 
 
 @formatter((3, 4), params=("prefix",))
@@ -150,12 +153,14 @@ def commit(row: Values, options: Options) -> Result:
     path = _text(row.get(options.columns[3])) if len(options.columns) > 3 else ""
     if not new.strip():
         return Drop("empty", f"{options.columns[2]} is empty")
-    asked = [_instructed(row, options) + message.strip()]
+    instruction = _instructed(row, options)
+    asked = [instruction + message.strip()]
     if path and path not in message:
         asked.append(f"File: `{path}`")
     if old.strip():
         asked.append(_block(old, options))
-    return Conversation((Message("user", "\n\n".join(a for a in asked if a)), Message("assistant", _block(new, options))))
+    turns = (Message("user", "\n\n".join(a for a in asked if a)), Message("assistant", _block(new, options)))
+    return Conversation(turns, instruction=instruction)
 
 
 @formatter((0, 1), also=("description", "solutions"))
@@ -167,7 +172,9 @@ def deepmind_code_contests(row: Values, options: Options) -> Result:
         return Drop("empty", "no description" if not problem.strip() else "no solution")
     language, code = pairs[0]
     fence = languages.get(language).fence if language else ""
-    return Conversation((Message("user", _instructed(row, options) + problem), Message("assistant", f"```{fence}\n{code.strip()}\n```")))
+    instruction = _instructed(row, options)
+    turns = (Message("user", instruction + problem), Message("assistant", f"```{fence}\n{code.strip()}\n```"))
+    return Conversation(turns, instruction=instruction)
 
 
 def _solutions(value: Any) -> Iterator[tuple[str | None, str]]:
@@ -194,7 +201,8 @@ def _conversation(row: Values, options: Options, turns: Any, *, tools: Any = Non
             messages.append(message)
     if not any(m.role in ("user", "assistant") for m in messages):
         return Drop("empty", "no turn of user or assistant has text")
-    return Conversation(_prefixed(messages, _instructed(row, options)), _schemas(tools))
+    instruction = _instructed(row, options)
+    return Conversation(_prefixed(messages, instruction), _schemas(tools), instruction=instruction)
 
 
 def _message(turn: Any) -> Message | Drop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -162,3 +163,15 @@ def of_kind(kind: Kind) -> Sequence[Language]:
 def ids(languages: Iterable[Language]) -> list[str]:
     """Their ids."""
     return [language.id for language in languages]
+
+
+@cache
+def _naming() -> re.Pattern[str]:
+    names = sorted((n for language in ALL for n in (language.name, *language.name.split("/"))), key=len, reverse=True)
+    return re.compile(r"(?<![\w+#])(" + "|".join(map(re.escape, names)) + r")(?![\w+#])")
+
+
+def named_in(text: str) -> list[Language]:
+    """The languages that a text names, spelled as people do ("Reply in Hebrew"), each once, in the order of the text."""
+    found = (_by_name().get(m[1].lower()) for m in _naming().finditer(text))
+    return list(dict.fromkeys(language for language in found if language))

@@ -150,15 +150,18 @@ class Draft:
 
 def read(file: Path) -> Draft:
     """Read a mix file. Raises UsageError where there is none to read; problems within it are kept in the draft."""
+    return parse(_text(file), file=str(file))
+
+
+def _text(file: Path) -> str:
     try:
         if file.stat().st_size > MAX_BYTES:
             raise UsageError(f"{file}: a mix of more than {MAX_BYTES >> 20} MiB; is it a mix?")
-        text = file.read_text(encoding="utf-8-sig")
+        return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror or error}; name a mix by its path, or one that `curate mixes` lists") from None
-    return parse(text, file=str(file))
 
 
 def parse(text: str, *, file: str = "<mix>") -> Draft:
@@ -182,6 +185,22 @@ def parse(text: str, *, file: str = "<mix>") -> Draft:
         except ValidationError:
             continue  # its problems are already among the mix's
     return draft
+
+
+def read_require(file: Path) -> Require:
+    """The gates of a file: a mix, or a file whose one key is ``require``. Raises UsageError, MixError."""
+    text = _text(file)
+    draft = Draft(str(file), text)
+    value = _plain(draft)
+    if isinstance(value, dict) and "calibration_set" in value:
+        return parse(text, file=str(file)).checked().require
+    raw = value.get("require") if isinstance(value, dict) else None
+    if not draft.problems and (not isinstance(raw, dict) or set(value) != {"require"}):
+        draft.problem((), "neither a mix nor a file of gates; give it one root key, `require`, with the gates under it")
+    require = None if draft.problems else _validated(draft, Require, raw, ("require",))
+    if require is None:
+        raise MixError(draft.file, draft.problems)
+    return require
 
 
 def position_of(index: int, *keys: str | int) -> Path_:

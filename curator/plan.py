@@ -14,7 +14,7 @@ from curator import languages, plugins, templates
 from curator.catalog import Card, Catalog
 from curator.data import Resolved, Sampling, Where
 from curator.errors import UsageError
-from curator.mix import Draft, Entry, LanguageGate, Mix, position_of
+from curator.mix import Draft, Entry, LanguageGate, Mix, Require, position_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -168,6 +168,13 @@ def _digest(mix: Mix, every: Mapping[str, Stream], owed: Sequence[Quota], resolv
         "quotas": [[q.source.name, q.streams, q.samples, q.category, q.source.stands_in_for] for q in owed],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
+
+
+def language_gates(require: Require) -> dict[str, dict[str, int]]:
+    """{table: {language: least tokens}} of the gates on languages."""
+    kinds: tuple[languages.Kind, languages.Kind] = ("programming", "natural")
+    gates = zip(kinds, (require.programming_languages, require.natural_languages), strict=True)
+    return {f"{kind}_languages": dict.fromkeys(gate_languages(gate, kind), gate.min_tokens) for kind, gate in gates if gate is not None}
 
 
 def gate_languages(gate: LanguageGate, kind: languages.Kind) -> list[str]:

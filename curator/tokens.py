@@ -13,11 +13,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curator import network
 from curator.data import Conversation, Document, Drop, Message, Tokens, ToolCall
 from curator.errors import SourceError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
 
 MOST_CHARACTERS = 4_000_000  # of one document; the rest could not be placed in any sample
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tiktoken.model", "tokenizer_config.json", "special_tokens_map.json")
@@ -72,6 +77,60 @@ class Encoder:
         """The text of token ids, special tokens included."""
         return str(self.fast.decode(ids.tolist(), skip_special_tokens=False))
 
+    def starts(self, document: Tokens) -> NDArray[np.int32]:
+        """The character of the document's text at which each token starts; int32 of shape (tokens,), never falling."""
+        import numpy as np
+
+        told = self._starts_by_bytes(document)
+        if told is not None:
+            return told
+        encoding = self.fast.encode(document.text, add_special_tokens=_was_plain(document))
+        offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)[:, 0]
+        return np.maximum.accumulate(offsets)  # a mark put behind the text has no place in it
+
+    def _starts_by_bytes(self, document: Tokens) -> NDArray[np.int32] | None:
+        """The same without tokenizing again, where every token stands for a fixed number of bytes of UTF-8."""
+        import numpy as np
+
+        sizes = self._bytes_of_token
+        text = np.frombuffer(document.text.encode("utf-8"), dtype=np.uint8)
+        ends = np.cumsum(sizes[document.ids]) if sizes is not None else np.zeros(1)
+        if sizes is None or ends[-1] != len(text):
+            return None
+        begins = np.cumsum((text & 0xC0) != 0x80)  # how many characters have begun by each byte
+        first = np.append(0, ends[:-1])
+        starts: NDArray[np.int32] = np.maximum(begins[np.minimum(first, len(text) - 1)] - 1, 0).astype(np.int32)
+        return starts
+
+    @cached_property
+    def _bytes_of_token(self) -> NDArray[np.int64] | None:
+        """How many bytes each token id stands for, or None where the tokenizer does not work on bytes."""
+        import numpy as np
+
+        if "ByteLevel" not in repr(self.fast.decoder):
+            return None
+        vocabulary, added = self.fast.get_vocab(with_added_tokens=True), self.fast.get_added_tokens_decoder()
+        sizes = np.zeros(max(vocabulary.values(), default=0) + 1, dtype=np.int64)
+        for token, number in vocabulary.items():
+            sizes[number] = len(token.encode()) if number in added else len(token)  # a byte is written as one letter
+        return sizes
+
+    def vocabulary(self, ids: NDArray[np.int32]) -> pl.DataFrame:
+        """{id, token, occurrences} of every token id in ``ids``, by id; ``token`` is the text that it stands for, or its name in the
+        vocabulary where it is a part of a character."""
+        import numpy as np
+        import polars as pl
+
+        found, occurrences = np.unique(ids, return_counts=True)
+        texts = self.fast.decode_batch([[i] for i in found.tolist()], skip_special_tokens=False)
+        names = [str(self.fast.id_to_token(i)) if not t or "\ufffd" in t else t for i, t in zip(found.tolist(), texts, strict=True)]
+        return pl.DataFrame({"id": found, "token": names, "occurrences": occurrences}, schema={"id": pl.Int32, "token": pl.String, "occurrences": pl.Int64})
+
+    def special_tokens(self) -> list[dict[str, Any]]:
+        """[{id, token}] of all tokens that are marks and not text, by id."""
+        added = self.tokenizer.added_tokens_decoder
+        return [{"id": int(i), "token": str(t)} for i, t in sorted(added.items()) if t.special]
+
     def _ids(self, rendered: Sequence[Rendered | Drop], documents: Sequence[Document]) -> Iterator[Any]:
         import numpy as np
 
@@ -93,6 +152,10 @@ class Encoder:
             return str(self.tokenizer.apply_chat_template(messages, tools=tools or None, tokenize=False))
         except Exception as error:  # noqa: BLE001 - a template is a program from outside; it can raise anything
             raise TemplateRejects(f"{type(error).__name__}: {error}"[:300]) from None
+
+
+def _was_plain(tokens: Tokens) -> bool:
+    return is_plain(tokens.document.conversation, (tokens.text, tokens.repairs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,13 @@ import click
 
 catalog_option = click.option("--catalog", "catalog_folder", type=click.Path(path_type=Path), help="Folder with sources/ and mixes/ of your own.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+build_argument = click.argument("folder", metavar="BUILD", type=click.Path(path_type=Path))
+against_option = click.option(
+    "--against",
+    multiple=True,
+    metavar="FILE|ORG/NAME[@CONFIG][:SPLIT]",
+    help="Report the overlap with this benchmark (jsonl, json, csv, parquet, or a dataset of the hub); may be given more than once.",
+)
 
 
 def find_catalog(folder: Path | None) -> Any:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.options import catalog_option, find_catalog, json_option
+from curator.cli.options import against_option, build_argument, catalog_option, find_catalog, json_option
 from curator.cli.output import console, print_json, progress_bar, say
-from curator.errors import ANSWER_IS_NO, UsageError
+from curator.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--offline", is_flag=True, help="Use no network: the embedded corpus stands in for every source, in shorter samples.")
 @click.option("--allow-short", is_flag=True, help="Accept categories and gates that the sources cannot fill.")
 @click.option("--force", is_flag=True, help="Replace the build that is there.")
+@against_option
 @catalog_option
 @json_option
 def build(
@@ -35,6 +35,7 @@ def build(
     offline: bool,
     allow_short: bool,
     force: bool,
+    against: tuple[str, ...],
     catalog_folder: Path | None,
     as_json: bool,
 ) -> None:
@@ -55,7 +56,8 @@ def build(
     for note in plan.notes:
         say(f"note: {note}")
     with progress_bar(plan.samples) as progress:
-        manifest = building.build(plan, encoder, target, jobs=jobs or building.default_jobs(), allow_short=allow_short, force=force, progress=progress)
+        workers = jobs or building.default_jobs()
+        manifest = building.build(plan, encoder, target, jobs=workers, allow_short=allow_short, force=force, against=against, progress=progress)
     if as_json:
         print_json({k: v for k, v in manifest.items() if k not in ("files", "mix")} | {"out": str(target)})
         return
@@ -116,7 +118,7 @@ def validate(mix: str, catalog_folder: Path | None) -> None:
 
 
 @click.command()
-@click.argument("folder", metavar="BUILD", type=click.Path(path_type=Path))
+@build_argument
 @click.argument("sample", type=int, required=False)
 @click.option("--documents", type=click.IntRange(1), default=None, help="Show no more than this many documents of the sample.")
 def show(folder: Path, sample: int | None, documents: int | None) -> None:
@@ -132,27 +134,6 @@ def show(folder: Path, sample: int | None, documents: int | None) -> None:
     frame = artifact.read_frame(folder, "documents")
     for row in frame.filter(frame["sample"] == sample).head(documents or frame.height).iter_rows(named=True):
         _print_document(row)
-
-
-@click.command()
-@click.argument("folder", metavar="BUILD", type=click.Path(path_type=Path))
-@json_option
-def check(folder: Path, as_json: bool) -> None:
-    """Check a finished build: its files against the manifest, its gates. Code 1 where something fails."""
-    from curator import artifact, coverage
-
-    manifest = artifact.manifest(folder)
-    artifact.verify(folder, manifest)
-    gates = json.loads((folder / "coverage.json").read_text(encoding="utf-8"))["gates"]
-    failing = coverage.failing(gates)
-    if as_json:
-        print_json({"ok": not failing, "files": len(manifest["files"]), "gates": gates})
-    else:
-        click.echo(f"{len(manifest['files'])} files as the manifest says; {len(gates) - len(failing)} of {len(gates)} gates met")
-        for line in failing:
-            click.echo(f"not met: {line}")
-    if failing:
-        sys.exit(ANSWER_IS_NO)
 
 
 def _print_plan(rows: list[dict[str, Any]]) -> None:

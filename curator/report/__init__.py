@@ -30,7 +30,7 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def page(coverage: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+def page(coverage: Mapping[str, Any], facts: Mapping[str, Any], shown: Any) -> str:
     """The HTML report. ``coverage`` is coverage.json; ``facts`` is the manifest but for files, times and versions."""
     return _environment().get_template("report.html").render(coverage=coverage, facts=facts)
 
@@ -38,3 +38,11 @@ def page(coverage: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
 def card(coverage: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """The dataset card, whose header makes ``load_dataset(BUILD)`` work."""
     return _environment().get_template("README.md").render(coverage=coverage, facts=facts)
+
+
+def summary(coverage: Mapping[str, Any], facts: Mapping[str, Any], before: Any = None) -> str:
+    return ""
+
+
+def comparison_page(comparison: Mapping[str, Any]) -> str:
+    return ""

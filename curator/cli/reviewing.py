@@ -1,0 +1,131 @@
+"""Commands for those who review a set: its gates, its reports, and what sets it apart from another."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from curator.cli.options import against_option, build_argument, json_option
+from curator.cli.output import console, print_json
+from curator.errors import ANSWER_IS_NO, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DIGEST = re.compile(r"[0-9a-f]{40,}")
+LISTED = 10  # documents gained and lost that are printed
+
+
+@click.command()
+@build_argument
+@click.option("--require", type=click.Path(path_type=Path), help="More gates: a mix, or a file with its `require`.")
+@json_option
+def check(folder: Path, require: Path | None, as_json: bool) -> None:
+    """Check a finished build: its files against the manifest, its gates against what it holds. Code 1 where something fails."""
+    from curator import artifact, coverage, review
+
+    gates = review.check(folder, require=require)
+    failing, files = coverage.failing(gates), len(artifact.manifest(folder)["files"])
+    if as_json:
+        print_json({"ok": not failing, "files": files, "gates": gates})
+    else:
+        click.echo(f"{files} files as the manifest says; {len(gates) - len(failing)} of {len(gates)} gates met")
+        for line in failing:
+            click.echo(f"not met: {line}")
+    if failing:
+        sys.exit(ANSWER_IS_NO)
+
+
+@click.command()
+@build_argument
+@against_option
+def report(folder: Path, against: tuple[str, ...]) -> None:
+    """Write the reports of a build again, from its folder alone."""
+    from curator import review
+
+    tables = review.again(folder, against=against)
+    for row in tables.get("overlap_benchmarks", ()):
+        click.echo(
+            f"{row['benchmark']}: {row['items_overlapping']:,} of {row['items']:,} items share {row['ngram']} words in a row with {row['documents_overlapping']:,} documents"
+        )
+    click.echo(f"{folder}/report.html")
+
+
+@click.command()
+@click.argument("a", metavar="A", type=click.Path(path_type=Path))
+@click.argument("b", metavar="B", type=click.Path(path_type=Path))
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write the comparison as a page to this file.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write the report of B, and what changed since A, for a pull request.")
+@json_option
+def diff(a: Path, b: Path, page: Path | None, markdown: Path | None, as_json: bool) -> None:
+    """Compare two builds: plan, revisions, shares, languages, documents. Code 1 where they differ."""
+    from curator import report, review
+
+    found = review.compared(a, b)
+    if page:
+        _write(page, report.comparison_page(found))
+    if markdown:
+        _write(markdown, review.summary(b, before=found))
+    if as_json:
+        print_json(found)
+    else:
+        _print_comparison(found)
+    if not found["same"]:
+        sys.exit(ANSWER_IS_NO)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be written: {error.strerror or error}; name another file") from None
+
+
+def _print_comparison(found: Mapping[str, Any]) -> None:
+    documents = found["documents"]
+    if found["same"]:
+        click.echo(f"the same: {documents['shared']:,} documents in the same places")
+        return
+    click.echo(f"a  {found['a']}\nb  {found['b']}")
+    _print_table("plan", found["plan"], {"field": "", "a": "a", "b": "b"})
+    _print_table("sources", found["sources"], {"source": "", "a_revision": "a", "b_revision": "b", "a_tokens": "tokens a", "b_tokens": "tokens b"})
+    for name in ("categories", "programming_languages", "natural_languages"):
+        columns = {"name": "", "a_tokens": "tokens a", "b_tokens": "tokens b", "a_share": "share a", "b_share": "share b"}
+        _print_table(name.replace("_", " "), found[name], columns)
+    _print_table("gates met", found["gates"], {"name": "", "a": "a", "b": "b"})
+    click.echo(f"\ndocuments: {documents['shared']:,} in both, {documents['only_a']:,} only in a, {documents['only_b']:,} only in b")
+    for sign, rows in (("-", found["lost"]), ("+", found["gained"])):
+        for row in rows[:LISTED]:
+            head = "".join(c if c.isprintable() else " " for c in row["head"][:90])
+            click.echo(f"{sign} {row['source']} ({row['tokens']:,} tokens): {head}")
+
+
+def _print_table(title: str, rows: list[dict[str, Any]], columns: Mapping[str, str]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for key, label in columns.items():
+        table.add_column(label, justify="right" if key.endswith(("tokens", "share")) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(key, row[key])) for key in columns))
+    console().print()
+    console().print(table)
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if key.endswith("share"):
+        return f"{100 * value:.2f} %"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value[:12]}…" if DIGEST.fullmatch(str(value)) else str(value)
