@@ -28,7 +28,7 @@ PLACE = ("sample", "start")
 
 @dataclass(frozen=True)
 class Contents:
-    """What a build holds, as its tables are measured on it: ``ids`` is int32 (all tokens,), ``vocabulary`` has a line
+    """What a build holds, as its tables are measured on it: ``ids`` is int32 (all tokens,), ``vocabulary`` (coverage/tokens.parquet) has a line
     {id, token, occurrences} for each token id that occurs."""
 
     documents: pl.DataFrame
@@ -47,7 +47,7 @@ class Contents:
 def write(folder: Path, contents: Contents, tables: coverage.Tables) -> None:
     """coverage.json, coverage/, report.html, report.md and README.md, in a folder that has the data."""
     artifact.write_tables(folder, tables)
-    artifact.write_frame(folder / "coverage" / "vocabulary.parquet", contents.vocabulary)
+    artifact.write_frame(folder / "coverage" / "tokens.parquet", contents.vocabulary)
     (folder / "report.html").write_text(report.page(tables, contents.facts, to_show(contents, tables)), encoding="utf-8")
     (folder / "report.md").write_text(report.summary(tables, contents.facts), encoding="utf-8")
     (folder / "README.md").write_text(report.card(tables, contents.facts), encoding="utf-8")
@@ -61,7 +61,7 @@ def read(folder: Path) -> Contents:
         artifact.read_frame(folder, "documents"),
         artifact.read_frame(folder, "samples"),
         artifact.read_data(folder)["input_ids"].explode().to_numpy(),
-        artifact.read_frame(folder, "coverage/vocabulary"),
+        artifact.read_frame(folder, "coverage/tokens"),
         facts,
     )
 

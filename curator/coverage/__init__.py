@@ -101,7 +101,8 @@ def _table(frame: pl.DataFrame, column: str, *, total: pl.DataFrame | None = Non
         pl.struct("sample", "start").n_unique().alias("documents"),
         pl.col("tokens").sum().cast(pl.Int64),
     )
-    return grouped.with_columns((pl.col("tokens") / whole).alias("share")).sort(["tokens", "name"], descending=[True, False]).to_dicts()
+    rows = grouped.sort(["tokens", "name"], descending=[True, False]).to_dicts()
+    return [{**row, "share": row["tokens"] / whole} for row in rows]
 
 
 def _planned(table: Table, facts: Mapping[str, Any]) -> Table:

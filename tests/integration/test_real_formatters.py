@@ -20,6 +20,7 @@ from curator.catalog import Card, Catalog
 from curator.data import Conversation, Drop
 from curator.formatters import Options
 from curator.plan import Source
+from tests import recount
 from tests.conftest import REPOSITORY
 from tests.hub import serve
 from tests.unit.test_mix import SHARES
@@ -87,6 +88,20 @@ def test_a_mix_of_the_originals_kind_builds_unchanged(mirror: Path, tmp_path: Pa
     assert counted["Misc"] >= 1, "the last entry asks for all that there is"
     assert samples["tokens"].unique().to_list() == [512]
     assert json.loads((tmp_path / "B/manifest.json").read_text())["padding_tokens"] == 0
+    recount.check(tmp_path / "B")
+    check_what_is_really_there(tmp_path / "B")
+
+
+def check_what_is_really_there(folder: Path) -> None:
+    """The report says which of the languages that the instructions name are nowhere in the set."""
+    named = json.loads((folder / "coverage.json").read_text(encoding="utf-8"))["named_languages"]
+    assert {"he", "fortran", "zephir", "vulkan"} <= {r["name"] for r in named if r["documents_naming"]}
+    assert {"he", "fortran", "zephir", "vulkan"} <= {r["name"] for r in named if not r["real"]}
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    for kind, total in (("programming", 60), ("natural", 12)):
+        real = sum(r["real"] for r in named if r["kind"] == kind)
+        assert 0 < real < total
+        assert f"{real} of {total} {kind} languages" in text
 
 
 def test_the_starter_corpus_has_300000_tokens_of_a_large_vocabulary(mirror: Path) -> None:

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from curator import languages
+from tests import recount
 from tests.hub import serve
 
 pytestmark = pytest.mark.mirror
@@ -83,6 +84,10 @@ def test_every_language_has_its_tokens_as_text(built: tuple[Path, dict[str, Any]
     recognised = dict(agreed.group_by("language").agg(pl.col("tokens").sum()).iter_rows())
     # Not only claimed: the tokens of the gate are there in documents that langdetect recognises.
     assert all(recognised.get(language.id, 0) >= 4096 for language in languages.NATURAL), recognised
+
+
+def test_every_number_of_the_reports_is_that_of_a_second_count(built: tuple[Path, dict[str, Any]]) -> None:
+    recount.check(built[0])
 
 
 def test_real_code_is_split_evenly(built: tuple[Path, dict[str, Any]]) -> None:
