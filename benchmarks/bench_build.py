@@ -2,7 +2,7 @@
 
 DIR holds real rows as ``datasets/ORG/NAME/...`` and ``models/ORG/NAME/...``. The loopback hub serves it from a process of its
 own on this machine, and every measured step is a process of its own too, with an empty cache of the hub's client. A round is a
-build by the command line, a build in which ``prepare`` and ``build`` are timed apart, and one ``encode_batch_fast`` call over
+build by the command line, a build of which the steps are timed apart, and one ``encode_batch_fast`` call over
 the ``text`` of documents.parquet with the tokenizer already loaded. This process stays small and imports no library: on Linux
 the peak of a child counts what its parent held when it was started.
 """
@@ -31,15 +31,23 @@ KIBIBYTE = 1024 if sys.platform == "linux" else 1  # the unit of ru_maxrss
 
 SPLIT = """
 import json, sys, time
-started = time.perf_counter()
+times = [time.perf_counter()]
 from pathlib import Path
-from curator import build
+from curator import build, review
 from curator.catalog import Catalog
-catalog = Catalog.find()
+catalog, jobs = Catalog.find(), int(sys.argv[3]) or build.default_jobs()
 plan, encoder = build.prepare(catalog.mix_file(sys.argv[1]), catalog)
-prepared = time.perf_counter()
-build.build(plan, encoder, Path(sys.argv[2]), jobs=int(sys.argv[3]) or build.default_jobs(), allow_short=sys.argv[4] == "True")
-print(json.dumps({"prepare": prepared - started, "build": time.perf_counter() - prepared}))
+times.append(time.perf_counter())
+fillings, counts = build.draw(plan, encoder, jobs=jobs)
+samples = build.arrange(plan, fillings)
+times.append(time.perf_counter())
+contents = build.measurable(samples, encoder, build.describe(plan, fillings, samples, counts), jobs=jobs)
+times.append(time.perf_counter())
+tables = contents.tables()
+Path(sys.argv[2]).mkdir()
+review.write(Path(sys.argv[2]), contents, tables)
+times.append(time.perf_counter())
+print(json.dumps(dict(zip(("prepare", "draw", "recognise", "report"), (b - a for a, b in zip(times, times[1:]))))))
 """
 TOKENIZE = """
 import json, sys, time
@@ -113,11 +121,11 @@ def one_round(options: argparse.Namespace, environment: Mapping[str, str], figur
         command = [Path(sys.executable).parent / "curate", "build", options.mix, "--out", folder / "B", "--json"]
         command += ["--jobs", str(options.jobs)] * bool(options.jobs) + ["--allow-short"] * options.allow_short
         whole = run(command, first, folder)
-        split = run([sys.executable, "-c", SPLIT, options.mix, folder / "S", str(options.jobs), str(options.allow_short)], second, folder)
+        split = run([sys.executable, "-c", SPLIT, options.mix, folder / "S", str(options.jobs)], second, folder)
         tokenized = run([sys.executable, "-c", TOKENIZE, folder / "B"], first, folder)
     figures.peaks.append(whole.peak)
     figures.placed = {k: whole.printed[k] for k in ("samples", "max_seq_length", "tokens", "documents")} | {"short": whole.printed["short"]}
-    figures.add(tokenize=tokenized.printed["tokenize"], process=whole.seconds, prepare=split.printed["prepare"], build=split.printed["build"])
+    figures.add(tokenize=tokenized.printed["tokenize"], process=whole.seconds, **split.printed)
 
 
 def table(figures: Figures) -> Iterator[str]:
@@ -126,13 +134,18 @@ def table(figures: Figures) -> Iterator[str]:
         "tokenize": "tokenizing the placed texts",
         "process": "`curate build`, whole process",
         "prepare": "of it `prepare`, imports included",
-        "build": "of it `build`",
+        "draw": "drawing: rows to samples",
+        "recognise": "languages and turns of all documents",
+        "report": "tables, near duplicates, pages",
     }
     yield f"{'':<34} {'best s':>8} {'median s':>9} {'best ratio':>11} {'median ratio':>13}"
     base = figures.seconds["tokenize"]
     for name, label in labels.items():
         best, median = min(figures.seconds[name]), statistics.median(figures.seconds[name])
         yield f"{label:<34} {best:>8.2f} {median:>9.2f} {best / min(base):>11.2f} {median / statistics.median(base):>13.2f}"
+    rounds = zip(*(figures.seconds[name] for name in ("prepare", "draw", "recognise", "report")), strict=True)
+    measuring = [(recognise + report) / (prepare + draw) for prepare, draw, recognise, report in rounds]
+    yield f"measuring and reporting as a ratio to preparing and drawing: {', '.join(f'{m:.2f}' for m in measuring)}"
     yield f"peak memory of `curate build`: {min(figures.peaks) / 1e9:.2f} to {max(figures.peaks) / 1e9:.2f} GB"
 
 

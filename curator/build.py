@@ -159,19 +159,16 @@ def build(
     fillings, counts = draw(plan, encoder, jobs=jobs, progress=progress)
     refuse_short(plan, fillings, allow_short=allow_short)
     samples = arrange(plan, fillings)
-    documents = artifact.documents_frame(samples, read(samples, encoder, jobs=jobs))
-    ids = artifact.flat_ids(samples)
-    facts = describe(plan, fillings, samples, counts) | {"special_tokens": encoder.special_tokens()}
-    contents = review.Contents(documents, artifact.samples_frame(samples), ids, encoder.vocabulary(ids), facts)
+    contents = measurable(samples, encoder, describe(plan, fillings, samples, counts), jobs=jobs)
     tables = contents.tables(against=against)
     refuse_gates(tables["gates"], allow_short=allow_short)
     with artifact.new_folder(out, force=force) as folder:
         artifact.write_data(folder, samples)
         artifact.write_frame(folder / "samples.parquet", contents.samples)
-        artifact.write_frame(folder / "documents.parquet", documents)
+        artifact.write_frame(folder / "documents.parquet", contents.documents)
         write_quarantine(folder / "quarantine.jsonl", counts)
         review.write(folder, contents, tables)
-        manifest = facts | {
+        manifest = contents.facts | {
             "files": artifact.file_table(folder),
             "versions": versions(),
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -335,6 +332,12 @@ def arrange(plan: Plan, fillings: Sequence[Filling]) -> list[Sample]:
     if plan.mix.shuffle:
         random.Random(f"{plan.mix.seed}:samples:shuffle").shuffle(samples)
     return samples
+
+
+def measurable(samples: Sequence[Sample], encoder: Encoder, facts: dict[str, Any], *, jobs: int) -> review.Contents:
+    """The samples as a reviewer sees them: what was placed, read and recognised."""
+    documents, ids = artifact.documents_frame(samples, read(samples, encoder, jobs=jobs)), artifact.flat_ids(samples)
+    return review.Contents(documents, artifact.samples_frame(samples), ids, encoder.vocabulary(ids), facts | {"special_tokens": encoder.special_tokens()})
 
 
 def read(samples: Sequence[Sample], encoder: Encoder, *, jobs: int) -> Iterator[artifact.Placed]:

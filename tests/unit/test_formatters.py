@@ -100,7 +100,8 @@ def test_the_instruction_goes_before_the_first_user_turn_or_becomes_one() -> Non
     assert isinstance(result, Conversation)
     assert result.messages[1].content == "P u"
     raw = formatters.raw_text({"t": "text"}, Options(("t",), lambda row: "Explain."))
-    assert raw == Conversation((Message("user", "Explain."), Message("assistant", "text")))
+    assert raw == Conversation((Message("user", "Explain."), Message("assistant", "text")), instruction="Explain.")
+    assert result.instruction == "P "
     assert formatters.raw_text({"t": "text"}, Options(("t",))) == Conversation((Message("assistant", "text"),))
 
 
