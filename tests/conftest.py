@@ -25,7 +25,7 @@ _SERVER = serve(_TREE)
 ENDPOINT, HUB = _SERVER.__enter__()
 # Not left to the interpreter: its last collection would wait for a server thread that it has already stopped.
 atexit.register(_SERVER.__exit__, None, None, None)
-os.environ |= {"HF_ENDPOINT": ENDPOINT, "HF_HOME": str(_SCRATCH / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+os.environ |= {"HF_ENDPOINT": ENDPOINT, "HF_HOME": str(_SCRATCH / "home"), "HF_HUB_DISABLE_TELEMETRY": "1", "CURATE_RETRY_BUDGET": "2"}
 os.environ.pop("HF_TOKEN", None)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -55,6 +55,14 @@ def hub() -> Iterator[Hub]:
     HUB.gated.clear()
     HUB.requests.clear()
     HUB.private_token = None
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of each test's own: what one test pulled is nothing to the next."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("CURATE_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from curator import __version__
-from curator.cli import lists, sets
+from curator.cli import keeping, lists, sets
 from curator.errors import BUG, INTERRUPTED, CurateError, UsageError
 
 
@@ -24,7 +24,7 @@ def cli() -> None:
     """
 
 
-for command in (sets.build, sets.plan, sets.validate, sets.show, sets.check, lists.sources, lists.mixes, lists.schema):
+for command in (sets.build, sets.plan, sets.validate, sets.show, sets.check, lists.sources, lists.mixes, lists.schema, keeping.cache):
     cli.add_command(command)
 
 
@@ -44,7 +44,7 @@ def main() -> NoReturn:
         error.show()
         code = UsageError.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; nothing was written")
+        _fail("interrupted; no build was written, what was pulled is kept: the next run goes on from there")
         code = INTERRUPTED
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - what reads us has gone
