@@ -10,13 +10,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-PRELOADED = ["datasets", "huggingface_hub", "transformers", "polars", "pyarrow.parquet", "curator.build", "curator.cache", "curator.cli.sets"]
-
-
 @cache
 def _context() -> Any:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.processes", *PRELOADED])
+    context.set_forkserver_preload(["tests.warm"])
     return context
 
 

@@ -50,20 +50,21 @@ def build(
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     target = out or Path("builds") / file.stem
-    artifact.refuse_target(target, force=force)
     care = careful(no_cache=no_cache, retry_budget=retry_budget)
-    if offline:
-        say(f"reading {file.name}, measuring what the starter corpus can fill")
-        plan, encoder = building.prepare_offline(file, catalog, tokenizer=tokenizer)
-    else:
-        say(f"reading {file.name}, finding its sources")
-        plan, encoder = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
-    for note in plan.notes:
-        say(f"note: {note}")
-    with progress_bar(plan.samples) as progress:
-        manifest = building.build(
-            plan, encoder, target, jobs=jobs or building.default_jobs(), allow_short=allow_short, force=force, progress=progress, care=care
-        )
+    with artifact.claimed(target):
+        artifact.refuse_target(target, force=force)
+        if offline:
+            say(f"reading {file.name}, measuring what the starter corpus can fill")
+            plan, encoder = building.prepare_offline(file, catalog, tokenizer=tokenizer)
+        else:
+            say(f"reading {file.name}, finding its sources")
+            plan, encoder = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
+        for note in plan.notes:
+            say(f"note: {note}")
+        with progress_bar(plan.samples) as progress:
+            manifest = building.build(
+                plan, encoder, target, jobs=jobs or building.default_jobs(), allow_short=allow_short, force=force, progress=progress, care=care
+            )
     tidy(care)
     if as_json:
         print_json({k: v for k, v in manifest.items() if k not in ("files", "mix")} | {"out": str(target)})

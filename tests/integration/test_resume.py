@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import chat_rows, prose
+from tests.conftest import chat_rows, prose, small_tokenizer
 from tests.hub import Fault, Hub
 from tests.processes import Curate
 
@@ -37,7 +37,7 @@ def pulled(hub: Hub, name: str) -> int:
 
 
 @pytest.fixture
-def mix(dataset: Callable[..., str], write_mix: Callable[..., Path]) -> Path:
+def mix(dataset: Callable[..., str], write_mix: Callable[..., Path], tmp_path: Path) -> Path:
     """Six sources of different kinds, each of several batches; a template that counts, drops, and duplicates."""
     chat = {"columns": ["messages"], "formatter": "chat_completion", "category": "Chat"}
     text = {"columns": ["t"], "formatter": "raw_text", "category": "Text"}
@@ -55,11 +55,12 @@ def mix(dataset: Callable[..., str], write_mix: Callable[..., Path]) -> Path:
         {"dataset": dataset("r-lines", files={"a.jsonl": lines}), "data_files": "a.jsonl", "num_samples": 100, **text},
         {"dataset": dataset("r-dry", [{"t": prose(100, seed=30_000 + n)} for n in range(40)]), "num_samples": 40, **text},
     ]
-    return write_mix(entries)
+    return write_mix(entries, tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
 
 
 def test_killed_at_any_moment_it_goes_on(mix: Path, hub: Hub, tmp_path: Path) -> None:
     reference, cache = tmp_path / "whole", tmp_path / "cache"
+    assert Curate("build", mix, "--out", tmp_path / "first", "--no-cache", said=tmp_path / "said").wait() == 0
     started = time.monotonic()
     whole = Curate("build", mix, "--out", reference, "--jobs", 3, said=tmp_path / "said", CURATE_CACHE=str(cache))
     assert whole.wait() == 0, whole.said
