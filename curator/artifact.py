@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 FORMAT = "curate-build/1"
 ROWS_PER_FILE = 4096
 MANIFEST = "manifest.json"
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENAMETOOLONG})
 
 
 class Placed(NamedTuple):
@@ -172,27 +174,72 @@ def flat_ids(samples: Sequence[Sample]) -> NDArray[Any]:
 
 
 @contextmanager
+def claimed(target: Path) -> Iterator[None]:
+    """Have a target to oneself, and clear up what builds that were killed left beside it; within a claim, a claim is free.
+
+    Raises UsageError where another build is writing there, or nothing can be written."""
+    import filelock
+
+    lock = filelock.FileLock(target.parent / f".{target.name}.lock", timeout=0, is_singleton=True, thread_local=False)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise UsageError(f"{target}: another build is writing there; wait for it, or choose another --out") from None
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror}; choose another --out") from None
+    try:
+        if lock.lock_counter == 1:
+            recover(target)
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def recover(target: Path) -> None:
+    """Put a build back that was being replaced when its replacer was killed, and remove what was half-written."""
+    for old in target.parent.glob(f".{glob.escape(target.name)}.*.old"):
+        if (old / "build" / MANIFEST).is_file() and not target.exists():
+            os.replace(old / "build", target)
+        shutil.rmtree(old, ignore_errors=True)
+    for partial in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
 def new_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
     """A folder beside ``target`` that takes its place when the block ends well, and is gone when it does not.
 
     Raises UsageError where ``target`` exists (``force`` replaces a build, and nothing but a build) or cannot be written.
     """
-    refuse_target(target, force=force)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}; choose another --out") from None
-    try:
-        yield folder
-        folder.chmod(0o755)
-        _take_place(folder, target)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise UsageError(f"{target}: cannot be written: {error.strerror}; make room, or choose another --out") from None
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with claimed(target):
+        refuse_target(target, force=force)
+        folder: Path | None = None
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+            yield folder
+            folder.chmod(0o755)
+            _settle(folder)
+            _take_place(folder, target)
+        except OSError as error:
+            if error.errno in UNWRITABLE:
+                raise UsageError(f"{target}: cannot be written: {error.strerror}; make room, or choose another --out") from None
+            raise
+        finally:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _settle(folder: Path) -> None:
+    """Have everything on the disk before the name is: after a power cut, what stands at its place is whole."""
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def refuse_target(target: Path, *, force: bool) -> None:

@@ -13,23 +13,23 @@ import platform
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from curator import artifact, content, coverage, mix, offline, pack, plugins, review
+from curator import artifact, content, coverage, mix, network, offline, pack, plugins, review
 from curator import plan as planning
 from curator import tokens as tokenizing
+from curator.cache import Cache, Memo
 from curator.catalog import Catalog, data_root
 from curator.data import Resolved, Sample
 from curator.errors import MixError, ShortfallError, SourceError
 from curator.plan import Plan, Quota, Source, Stream
-from curator.pull import Batch, Counts, Pull, Recording, batches
+from curator.pull import Batch, Counts, Mark, Pull, Recording, batches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,25 @@ def silent(source: str, samples: int, tokens: int, /) -> None:
     """Progress that nobody watches."""
 
 
+@dataclass(frozen=True)
+class Care:
+    """How a build goes about the network: what it keeps between runs, and for how long it bears with a source that fails."""
+
+    cache: Cache | None = None
+    note: Callable[[str], None] | None = None
+    budgets: dict[str, network.Budget] = field(default_factory=dict)
+
+    def budget(self, source: str) -> network.Budget:
+        """The one budget of a source, whatever it is asked for."""
+        return self.budgets.setdefault(source, network.Budget(source, tell=self.note))
+
+    def lost(self) -> str | None:
+        """What failures cost, for a note; None where there were none."""
+        failed = sum(sum(b.failures.values()) for b in self.budgets.values())
+        seconds = sum(b.lost for b in self.budgets.values())
+        return f"{failed} requests failed and were sent again; {seconds:.1f} s went into that, over all sources" if failed else None
+
+
 def check(file: Path, catalog: Catalog) -> tuple[mix.Draft, list[Source]]:
     """Read a mix and check it against the cards. Raises MixError with every problem. Touches no network."""
     draft = mix.read(file)
@@ -55,7 +74,7 @@ def check(file: Path, catalog: Catalog) -> tuple[mix.Draft, list[Source]]:
     return draft, found
 
 
-def prepare(file: Path, catalog: Catalog, *, tokenizer: str | None = None) -> tuple[Plan, Encoder]:
+def prepare(file: Path, catalog: Catalog, *, tokenizer: str | None = None, care: Care | None = None) -> tuple[Plan, Encoder]:
     """A plan with every source found and pinned, and the tokenizer. Raises MixError, SourceError (all sources together)."""
     draft, found = check(file, catalog)
     name = tokenizer or draft.checked().tokenizer
@@ -63,9 +82,11 @@ def prepare(file: Path, catalog: Catalog, *, tokenizer: str | None = None) -> tu
         draft.problem(("calibration_set",), "no tokenizer; add `tokenizer: ORG/NAME` (the model's own), or give --tokenizer")
         draft.checked()
     streams = [s for source in found for s in planning.streams(source, seed=draft.checked().seed)]
-    encoder = load_tokenizer(str(name), draft)
+    care = care or Care()
+    with network.spending(care.budget(f"tokenizer {name}")):
+        encoder = load_tokenizer(str(name), draft)
     # After the tokenizer: `datasets` looks into `transformers`, which another thread would find half imported.
-    resolved, errors = resolve(streams)
+    resolved, errors = resolve(streams, care)
     if isinstance(encoder, SourceError):
         errors.append(encoder)
     if errors or isinstance(encoder, SourceError):
@@ -82,7 +103,7 @@ def prepare_offline(file: Path, catalog: Catalog, *, tokenizer: str | None = Non
     encoder = load_tokenizer(tokenizer or tokenizing.STARTER, draft)
     if isinstance(encoder, SourceError):
         raise encoder
-    resolved, errors = resolve([s for source in found for s in planning.streams(source, seed=wanted.seed)])
+    resolved, errors = resolve([s for source in found for s in planning.streams(source, seed=wanted.seed)], Care())
     if errors:
         raise SourceError.join(errors)
     tape: dict[str, Recording] = {}
@@ -104,23 +125,24 @@ def load_tokenizer(name: str, draft: mix.Draft) -> Encoder | SourceError:
         return error
 
 
-def resolve(streams: Sequence[Stream]) -> tuple[dict[str, Resolved], list[SourceError]]:
+def resolve(streams: Sequence[Stream], care: Care) -> tuple[dict[str, Resolved], list[SourceError]]:
     """Ask the adapters what each stream is; streams of one dataset share what was learned, one after the other."""
     together: dict[str, list[Stream]] = defaultdict(list)
     for stream in streams:
         together[f"{stream.source.card.adapter}:{stream.where.dataset or stream.where.path}"].append(stream)
     with ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve") as executor:
-        found = {key: outcome for group in executor.map(_resolve_group, together.values()) for key, outcome in group}
+        found = {key: outcome for group in executor.map(lambda group: _resolve_group(group, care), together.values()) for key, outcome in group}
     errors = [outcome for outcome in found.values() if isinstance(outcome, SourceError)]
     return {k: v for k, v in found.items() if isinstance(v, Resolved)}, errors
 
 
-def _resolve_group(streams: Sequence[Stream]) -> list[tuple[str, Resolved | SourceError]]:
-    memo: MutableMapping[str, Any] = {}
+def _resolve_group(streams: Sequence[Stream], care: Care) -> list[tuple[str, Resolved | SourceError]]:
+    memo = care.cache.memo() if care.cache else Memo()
     outcomes: list[tuple[str, Resolved | SourceError]] = []
     for stream in streams:
         try:
-            outcomes.append((stream.key, plugins.load("adapters", stream.source.card.adapter).resolve(stream.where, memo=memo)))
+            with network.spending(care.budget(stream.source.name)):
+                outcomes.append((stream.key, plugins.load("adapters", stream.source.card.adapter).resolve(stream.where, memo=memo)))
         except SourceError as error:
             outcomes.append((stream.key, SourceError(f"{stream.source.name}: {error}")))
     return outcomes
@@ -151,12 +173,13 @@ def build(
     force: bool = False,
     against: Sequence[str] = (),
     progress: Progress = silent,
+    care: Care | None = None,
 ) -> dict[str, Any]:
     """Write the build folder of a plan and return its manifest; ``against`` names benchmarks whose overlap is reported.
     Raises SourceError, ShortfallError, UsageError."""
     started = time.monotonic()
     artifact.refuse_target(out, force=force)
-    fillings, counts = draw(plan, encoder, jobs=jobs, progress=progress)
+    fillings, counts = draw(plan, encoder, jobs=jobs, progress=progress, care=care)
     refuse_short(plan, fillings, allow_short=allow_short)
     samples = arrange(plan, fillings)
     contents = measurable(samples, encoder, describe(plan, fillings, samples, counts), jobs=jobs)
@@ -168,7 +191,8 @@ def build(
         artifact.write_frame(folder / "documents.parquet", contents.documents)
         write_quarantine(folder / "quarantine.jsonl", counts)
         review.write(folder, contents, tables)
-        manifest = contents.facts | {
+        manifest: dict[str, Any] = {
+            **contents.facts,
             "files": artifact.file_table(folder),
             "versions": versions(),
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -179,11 +203,17 @@ def build(
 
 
 def draw(
-    plan: Plan, encoder: Encoder, *, jobs: int = DEFAULT_JOBS, progress: Progress = silent, tape: dict[str, Recording] | None = None
+    plan: Plan,
+    encoder: Encoder,
+    *,
+    jobs: int = DEFAULT_JOBS,
+    progress: Progress = silent,
+    tape: dict[str, Recording] | None = None,
+    care: Care | None = None,
 ) -> tuple[list[Filling], dict[str, Counts]]:
     """All samples of a plan by quota, and what became of the rows of each stream. Raises SourceError for all sources together.
     With a ``tape``, what one call pulled the next one takes from there."""
-    with pulling(plan, encoder, jobs, tape) as pulls:
+    with pulling(plan, encoder, jobs, tape, care or Care()) as pulls:
         fillings = list(fill(plan, pulls, progress))
         fail_together(pulls)
         pass_on(plan, fillings, progress)
@@ -192,7 +222,7 @@ def draw(
 
 
 @contextmanager
-def pulling(plan: Plan, encoder: Encoder, jobs: int, tape: dict[str, Recording] | None) -> Iterator[dict[str, Pull]]:
+def pulling(plan: Plan, encoder: Encoder, jobs: int, tape: dict[str, Recording] | None, care: Care) -> Iterator[dict[str, Pull]]:
     """A pull for each stream of the plan, over ``jobs`` workers."""
     executor = ThreadPoolExecutor(jobs, thread_name_prefix="pull")
     expected: Counter[str] = Counter()
@@ -201,23 +231,32 @@ def pulling(plan: Plan, encoder: Encoder, jobs: int, tape: dict[str, Recording] 
             expected[key] += plan.mix.max_seq_length * (quota.samples if quota.samples is not None else 1000) // len(quota.streams)
 
     def making(key: str, stream: Stream) -> Iterator[Batch]:
-        made = batches(stream, plan.resolved[key], encoder=encoder, expected=expected[key])
-        return made if tape is None else tape.setdefault(key, Recording(made)).replay()
+        resolved = plan.resolved[key]
 
+        def made(after: Mark) -> Iterator[Batch]:
+            return batches(stream, resolved, encoder=encoder, after=after)
+
+        if tape is not None:
+            return tape.setdefault(key, Recording(made(Mark()))).replay()
+        return care.cache.entry(stream, resolved, encoder.identity).batches(made) if care.cache else made(Mark())
+
+    pulls = {k: Pull(s, making(k, s), executor=executor, expected=expected[k], budget=care.budget(s.source.name)) for k, s in plan.streams.items()}
     try:
-        yield {k: Pull(s, making(k, s), executor=executor, expected=expected[k]) for k, s in plan.streams.items()}
+        yield pulls
     finally:
+        for pull in pulls.values():
+            pull.close()
         executor.shutdown(wait=True, cancel_futures=True)
 
 
 def fill(plan: Plan, pulls: Mapping[str, Pull], progress: Progress) -> Iterator[Filling]:
-    """Fill every quota in the order of the mix, from its own streams; the workers are a few quotas ahead."""
+    """Fill every quota in the order of the mix, from its own streams. The workers do not wait for that order: a source that is
+    slow holds up nobody else's."""
     seen: set[bytes] = set()
     pools = {k: pack.Pool(pull.documents(seen), pull.stream.language, reserve=plan.mix.max_seq_length) for k, pull in pulls.items()}
-    ahead = iter([k for q in plan.quotas if q.samples != 0 for k in q.streams])
+    for key in dict.fromkeys(k for q in plan.quotas if q.samples != 0 for k in q.streams):
+        pulls[key].start()
     for quota in plan.quotas:
-        for key in islice(ahead, DEFAULT_JOBS if quota is plan.quotas[0] else len(quota.streams)):
-            pulls[key].start()
         filling = Filling(quota, [pools[k] for k in quota.streams])
         top_up(plan, filling, quota.samples, progress)
         yield filling

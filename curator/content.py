@@ -96,7 +96,8 @@ def detected(documents: Sequence[Document], *, jobs: int = 1) -> Iterator[str | 
 
     claims = [languages.find(d.language) if d.language else None for d in documents]
     is_code = [claim is not None and claim.kind == "programming" for claim in claims]
-    natural = natural_languages([prose(d.conversation) for d, coded in zip(documents, is_code, strict=True) if not coded], jobs=jobs)
+    texts = [prose(d.conversation) for d, coded in zip(documents, is_code, strict=True) if not coded]
+    natural = iter(natural_languages(texts, jobs=jobs))
     for document, claim, coded in zip(documents, claims, is_code, strict=True):
         yield programming_language(code(document.conversation), claimed=claim.id) if claim and coded else next(natural)
 

@@ -1,17 +1,227 @@
-"""What the hub's clients raise when nobody answers, whichever HTTP library they are built on."""
+"""Patience with the hub: time limits, repeats within a budget, and what its clients raise, whichever HTTP library they are built on.
+
+huggingface_hub takes a factory for its HTTP client; ``be_patient`` gives it one whose every request has a time limit and is
+repeated where that can help. So one place holds for all that goes over the network: descriptions, files, tokenizers.
+"""
 
 from __future__ import annotations
 
 import importlib
-from contextlib import suppress
-from functools import cache
+import os
+import random
+import re
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from curator.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BUDGET = 300.0  # seconds that a source may lose to failures, where CURATE_RETRY_BUDGET says nothing else
+IDLE = 30.0  # seconds without a byte
+LEAST_RATE = 8 << 10  # bytes a second, over a whole answer: a drip keeps no one waiting
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that another time may be better
+HOPELESS = frozenset({"TooManyRedirects", "UnsupportedProtocol", "LocalProtocolError"})  # the same every time
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds, of the exponential backoff
+UNSEEN = 20.0  # seconds to go on with a host that has not answered once: more likely there is no network
+SAID_AFTER = 5.0  # seconds lost before anything is said
+KINDS = {
+    "ReadTimeout": "stalled",
+    "ConnectTimeout": "no connection in time",
+    "ConnectError": "no connection",
+    "ReadError": "connection reset",
+    "RemoteProtocolError": "answer cut short",
+}
+TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=Bearer )\S+")
+
+
+class GaveUp(Exception):
+    """A request that kept failing until its source's budget was spent; the message says what was tried."""
+
+
+@dataclass
+class Budget:
+    """Seconds that one source may lose to failed requests and to waiting for the next try, and what it lost so far."""
+
+    source: str = ""
+    seconds: float = field(default_factory=lambda: allowed())
+    lost: float = 0.0
+    failures: Counter[str] = field(default_factory=Counter)
+    tell: Callable[[str], None] | None = None  # hears once that a source is slow
+    _told: bool = False
+    _closed: threading.Event = field(default_factory=threading.Event)
+    _rng: random.Random | None = None
+
+    def close(self) -> None:
+        """End all waiting: nobody wants the answer any more."""
+        self._closed.set()
+
+    def lose(self, why: str, *, seconds: float, url: str, wait: float | None, tries: int) -> None:
+        """Note a failed try of ``seconds``, and wait before the next: ``wait`` if the server asked for it. Raises GaveUp."""
+        self.failures[why] += 1
+        self.lost += seconds
+        pause = self._backoff(tries) if wait is None else wait
+        place = urlsplit(url)
+        most = self.seconds if place.netloc in _answered else min(UNSEEN, self.seconds)
+        if self._closed.is_set() or self.lost + pause > most:
+            asked = f", and asks to wait {wait:.0f} s" if wait is not None and self.lost + wait > most else ""
+            raise GaveUp(f"{place.netloc}{place.path}: {why}{asked}; tried {tries} times, {self.told()}")
+        if self.tell and not self._told and self.lost + pause > SAID_AFTER:
+            self._told = True
+            self.tell(f"{self.source}: {why}; trying again for up to {most:.0f} s")
+        self._closed.wait(pause)
+        self.lost += pause
+
+    def told(self) -> str:
+        """What was lost, for an error or a note."""
+        kinds = ", ".join(f"{count} × {why}" for why, count in self.failures.most_common())
+        return f"{self.lost:.0f} of {self.seconds:.0f} s lost to {kinds or 'nothing'}"
+
+    def _backoff(self, tries: int) -> float:
+        """Exponential, with half of it jitter, from a seed: two sources do not come back at the same moment."""
+        self._rng = self._rng or random.Random(f"{self.source}:retry")
+        longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(tries - 1, 16))
+        return float(longest * self._rng.uniform(0.5, 1.0))
+
+
+_answered: set[str] = set()  # hosts that have answered, whatever it was, since this process began
+_spending: ContextVar[Budget | None] = ContextVar("spending", default=None)
+
+
+@contextmanager
+def spending(budget: Budget) -> Iterator[None]:
+    """Charge the requests of this block, in this thread, to a budget."""
+    before = _spending.set(budget)
+    try:
+        yield
+    finally:
+        _spending.reset(before)
+
+
+def allowed() -> float:
+    """The budget of a source in seconds: CURATE_RETRY_BUDGET, or 300. Raises UsageError."""
+    text = os.environ.get("CURATE_RETRY_BUDGET", "")
+    try:
+        seconds = float(text) if text else BUDGET
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"CURATE_RETRY_BUDGET is {text!r}; give seconds, such as 600")
+    return seconds
 
 
 @cache
 def errors() -> tuple[type[Exception], ...]:
     """The classes to catch: huggingface_hub is built on httpx before 2.0, and on httpx2 since."""
-    found: list[type[Exception]] = [ConnectionError, TimeoutError]
-    for library in ("httpx", "httpx2"):
+    return (ConnectionError, TimeoutError, *(library.HTTPError for library in _libraries()))
+
+
+@cache
+def _libraries() -> tuple[Any, ...]:
+    found = []
+    for name in ("httpx", "httpx2"):
         with suppress(ImportError):
-            found.append(importlib.import_module(library).HTTPError)
+            found.append(importlib.import_module(name))
     return tuple(found)
+
+
+@cache
+def be_patient() -> None:
+    """Have the hub's clients send every request through ``_patiently``, from now on in this process."""
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def factory() -> Any:
+        client: Any = default_client_factory()
+        client.event_hooks = {**client.event_hooks, "response": [*client.event_hooks["response"], _watch]}
+        client.send = partial(_patiently, client.send)
+        return client
+
+    set_client_factory(factory)
+
+
+def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
+    """Send until there is an answer to work with. Raises GaveUp; an answer that no patience would change goes through."""
+    budget = _spending.get() or Budget()
+    _limit(request)
+    tries = 0
+    while True:
+        tries += 1
+        started, wait = time.monotonic(), None
+        try:
+            response = send(request, **options)
+        except errors() as error:
+            if type(error).__name__ in HOPELESS:
+                raise
+            why = _kind(error)
+        else:
+            _answered.add(urlsplit(str(request.url)).netloc)
+            if response.status_code not in PASSING:
+                return response
+            why, wait = f"answered {response.status_code}", asked_to_wait(response.headers)
+            response.close()
+        budget.lose(why, seconds=time.monotonic() - started, url=str(request.url), wait=wait, tries=tries)
+
+
+def _limit(request: Any) -> None:
+    """No step of a request waits for longer than IDLE, whatever its caller says."""
+    limits = request.extensions.get("timeout") or {}
+    steps = ("connect", "read", "write", "pool")
+    request.extensions["timeout"] = {s: min(limits.get(s) or IDLE, IDLE) for s in steps}
+
+
+def _kind(error: Exception) -> str:
+    """What went wrong, in a word or two that can be counted."""
+    return KINDS.get(type(error).__name__, type(error).__name__)
+
+
+def asked_to_wait(headers: Any) -> float | None:
+    """Seconds that a server asks for: ``Retry-After`` as seconds or as a date, or the hub's ``RateLimit`` with nothing left."""
+    text = str(headers.get("Retry-After") or "").strip()
+    if text.isdigit():
+        return float(text)
+    with suppress(ValueError, TypeError):
+        moment = parsedate_to_datetime(text)
+        return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    limit = re.search(r"\br=0;\s*t=(\d+)", str(headers.get("RateLimit") or ""))
+    return float(limit[1]) if limit else None
+
+
+def _watch(response: Any) -> None:
+    """Give an answer's body a time limit as a whole: IDLE seconds, and one more for each LEAST_RATE bytes."""
+    library = next(lib for lib in _libraries() if isinstance(response, lib.Response))
+    if not isinstance(response.stream, library.SyncByteStream):
+        return
+    inner, started = response.stream, time.monotonic()
+
+    class Watched(library.SyncByteStream):  # type: ignore[misc,name-defined]
+        def __iter__(self) -> Iterator[bytes]:
+            received = 0
+            for part in inner:
+                received += len(part)
+                if time.monotonic() - started > IDLE + received / LEAST_RATE:
+                    raise library.ReadTimeout(f"slower than {LEAST_RATE >> 10} KiB/s", request=response.request)
+                yield part
+
+        def close(self) -> None:
+            inner.close()
+
+    response.stream = Watched()
+
+
+def redacted(text: str) -> str:
+    """``text`` without access tokens: the one in HF_TOKEN, and whatever looks like one."""
+    known = [os.environ.get(name, "") for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")]
+    for token in (t for t in known if len(t) >= 8):
+        text = text.replace(token, "[token]")
+    return TOKEN.sub("[token]", text)

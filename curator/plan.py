@@ -151,20 +151,7 @@ def _digest(mix: Mix, every: Mapping[str, Stream], owed: Sequence[Quota], resolv
         "format": FORMAT,
         "mix": mix.model_dump(mode="json", exclude={"datasets", "templates", "tokenizer"}),
         "tokenizer": {k: tokenizer[k] for k in ("sha256", "chat_template_sha256") if k in tokenizer},
-        "streams": [
-            {
-                "key": s.key,
-                "seed": s.seed,
-                "sampling": s.sampling,
-                "where": asdict(replace(s.where, base="")),
-                "formatter": [s.source.card.formatter, s.source.card.formatter_params],
-                "filters": s.source.card.filters,
-                "plugins": [plugins.origin("adapters", s.source.card.adapter), plugins.origin("formatters", s.source.card.formatter or "")],
-                "revision": resolved[s.key].revision if s.key in resolved else None,
-                "files": resolved[s.key].files if s.key in resolved else (),
-            }
-            for s in every.values()
-        ],
+        "streams": [{"key": s.key} | shaping(s, resolved.get(s.key)) for s in every.values()],
         "quotas": [[q.source.name, q.streams, q.samples, q.category, q.source.stands_in_for] for q in owed],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
@@ -175,6 +162,26 @@ def language_gates(require: Require) -> dict[str, dict[str, int]]:
     kinds: tuple[languages.Kind, languages.Kind] = ("programming", "natural")
     gates = zip(kinds, (require.programming_languages, require.natural_languages), strict=True)
     return {f"{kind}_languages": dict.fromkeys(gate_languages(gate, kind), gate.min_tokens) for kind, gate in gates if gate is not None}
+
+
+def shaping(stream: Stream, resolved: Resolved | None) -> dict[str, Any]:
+    """All that decides the documents of a stream before a tokenizer sees them, and nothing else."""
+    card = stream.source.card
+    return {
+        "seed": stream.seed,
+        "sampling": stream.sampling,
+        "where": asdict(replace(stream.where, base="")),
+        "formatter": [card.formatter, card.formatter_params],
+        "columns": card.columns,
+        "filters": card.filters,
+        "plugins": [
+            plugins.origin("adapters", card.adapter),
+            plugins.origin("formatters", card.formatter or ""),
+            *(plugins.origin("filters", name) for name in card.filters),
+        ],
+        "revision": resolved.revision if resolved else None,
+        "files": resolved.files if resolved else (),
+    }
 
 
 def gate_languages(gate: LanguageGate, kind: languages.Kind) -> list[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import inspect
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Literal
 
 from curator.errors import UsageError
@@ -41,3 +44,12 @@ def origin(group: Group, name: str) -> str:
     """The distribution and version that a plugin comes from, for the fingerprint of a plan."""
     found = _registered(group)[name]
     return f"{found.dist.name} {found.dist.version}" if found.dist else found.value
+
+
+@cache
+def code(group: Group, name: str) -> str:
+    """A digest of the module that a plugin is written in, or its version where there is no such file."""
+    plugin = load(group, name)
+    module = plugin if inspect.ismodule(plugin) else inspect.getmodule(plugin)
+    file = getattr(module, "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else origin(group, name)

@@ -1,6 +1,7 @@
 """Rows to tokens, source by source: workers run ahead of the one consumer, and what they did does not depend on how far.
 
-A stream's work is cut into batches; the counts of a batch travel with it and are added up only when it is consumed.
+A stream's work is cut into batches at places that depend on the stream alone. The counts of a batch travel with it and are
+added up only when it is consumed; its mark says where the stream stands after it, so that another run can go on from there.
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
+from queue import SimpleQueue
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from curator import filters, languages, plugins, templates
+from curator import filters, languages, network, plugins, templates
 from curator.data import Document, Drop, Origin, Resolved, Row, Tokens
 from curator.errors import SourceError
 from curator.formatters import Options
@@ -18,12 +22,11 @@ from curator.plan import Stream, instruction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
     from curator.tokens import Encoder
 
-CHARACTERS_PER_TOKEN = 4  # a guess that only sizes batches
-LEAST_BATCH, MOST_BATCH = 16_000, 400_000  # characters
+LEAST_BATCH, MOST_BATCH = 64_000, 400_000  # characters; the first batches are small, for sources that owe little
 DRY_SPELL = 4096  # rows in a row that give nothing: then the batch ends, so that the consumer hears of it
 
 
@@ -54,12 +57,22 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a stream stands: batches made, rows read and instructions written so far."""
+
+    batches: int = 0
+    rows: int = 0
+    instructions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """Some documents of a stream, in order; ``last`` when there are no more."""
+    """Some documents of a stream, in order; ``last`` when there are no more; ``mark`` is where the next batch starts."""
 
     tokens: Sequence[Tokens]
     counts: Counts
     last: bool
+    mark: Mark
 
 
 class Recording:
@@ -83,22 +96,30 @@ class Recording:
 
 
 class Pull:
-    """One stream, pulled in the background and consumed in order: at most one batch is on its way."""
+    """One stream, pulled in the background and consumed in order. A worker runs ahead until ``expected`` tokens are there."""
 
-    def __init__(self, stream: Stream, making: Iterator[Batch], *, executor: Executor, expected: int) -> None:
+    def __init__(self, stream: Stream, making: Iterator[Batch], *, executor: Executor, expected: int, budget: network.Budget | None = None) -> None:
         self.stream = stream
         self.counts = Counts()
         self.error: SourceError | None = None
-        self._batches = making
+        self._making = making
         self._executor = executor
         self._expected = expected
-        self._seen = 0
-        self._coming: Future[Batch | None] | None = None
+        self._budget = budget or network.Budget(stream.key)
+        self._made: SimpleQueue[Batch | BaseException | None] = SimpleQueue()  # None: the worker has stopped
+        self._working = False
+        self._closed = Event()
 
     def start(self) -> None:
-        """Have a worker make the next batch, if none is being made."""
-        if self._coming is None:
-            self._coming = self._executor.submit(next, self._batches, None)
+        """Have a worker make at least one more batch, if none is at it."""
+        if not self._working and not self._closed.is_set():
+            self._working = True
+            self._executor.submit(self._work)
+
+    def close(self) -> None:
+        """Have the worker stop after its batch, and give up waiting for the network."""
+        self._closed.set()
+        self._budget.close()
 
     def documents(self, seen: set[bytes]) -> Iterator[Tokens]:
         """The documents in order, each text once in a build: ``seen`` holds digests of all that came before."""
@@ -117,34 +138,49 @@ class Pull:
 
     def _take(self) -> Batch | None:
         self.start()
-        assert self._coming is not None
+        while (made := self._made.get()) is None:
+            self._working = False
+            self.start()
+        if isinstance(made, Batch):
+            return made
+        if not isinstance(made, SourceError):
+            raise made
+        self.error = SourceError(f"{self.stream.key}: {made}")
+        return None
+
+    def _work(self) -> None:
         try:
-            batch = self._coming.result()
-        except SourceError as error:
-            self.error = SourceError(f"{self.stream.key}: {error}")
-            return None
-        finally:
-            self._coming = None
-        if batch is not None:
-            self._seen += sum(map(len, batch.tokens))
-            if not batch.last and self._seen < self._expected:
-                self.start()
-        return batch
+            for batch in self._ahead():
+                self._made.put(batch)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the consumer, who raises it
+            self._made.put(error)
+        self._made.put(None)
+
+    def _ahead(self) -> Iterator[Batch]:
+        while not self._closed.is_set():
+            with network.spending(self._budget):
+                batch = next(self._making)
+            self._expected -= sum(map(len, batch.tokens))
+            yield batch
+            if batch.last or self._expected <= 0:
+                return
 
 
-def batches(stream: Stream, resolved: Resolved, *, encoder: Encoder, expected: int) -> Iterator[Batch]:
-    """All batches of a stream; ``expected`` tokens only size them. Raises SourceError."""
+def batches(stream: Stream, resolved: Resolved, *, encoder: Encoder, after: Mark = Mark()) -> Iterator[Batch]:
+    """The batches of a stream from a mark on. The rows before it are read again, and nothing is done with them. Raises SourceError."""
     adapter = plugins.load("adapters", stream.source.card.adapter)
     rows = adapter.rows(stream.where, resolved, seed=stream.seed, sampling=stream.sampling)
-    documents = _documents(stream, resolved, rows)
-    produced, last = 0, False
+    prefix = instruction(stream.source.card)
+    if prefix is not None:
+        prefix.count = after.instructions
+    documents = _documents(stream, resolved, islice(rows, after.rows, None), prefix)
+    mark, last = after, False
     while not last:
-        budget = min(max((expected - produced) * CHARACTERS_PER_TOKEN, LEAST_BATCH), MOST_BATCH)
         counts = Counts()
-        group, last = _gather(stream, documents, budget, counts)
+        group, last = _gather(stream, documents, min(LEAST_BATCH << min(mark.batches // 4, 8), MOST_BATCH), counts)
+        mark = Mark(mark.batches + 1, mark.rows + counts.rows_read, prefix.count if prefix else 0)
         tokens = list(_encoded(stream, encoder, group, counts))
-        produced += sum(map(len, tokens))
-        yield Batch(tokens, counts, last)
+        yield Batch(tokens, counts, last, mark)
 
 
 def _gather(stream: Stream, documents: Iterator[tuple[Row, Document | Drop]], budget: int, counts: Counts) -> tuple[list[Document], bool]:
@@ -178,11 +214,11 @@ def _encoded(stream: Stream, encoder: Encoder, group: Sequence[Document], counts
             yield result
 
 
-def _documents(stream: Stream, resolved: Resolved, rows: Iterator[Row]) -> Iterator[tuple[Row, Document | Drop]]:
+def _documents(stream: Stream, resolved: Resolved, rows: Iterator[Row], prefix: templates.Instruction | None) -> Iterator[tuple[Row, Document | Drop]]:
     """Each row with the document that it becomes, or with why it does not."""
     card = stream.source.card
     formatter = plugins.load("formatters", card.formatter or "")
-    options = Options(card.columns, instruction(card), stream.language, card.formatter_params)
+    options = Options(card.columns, prefix, stream.language, card.formatter_params)
     checks = [filters.encoding, *(plugins.load("filters", name) for name in card.filters)]
     for row in rows:
         if row.broken is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined, TemplateError, nodes
@@ -48,13 +48,13 @@ class Instruction:
     columns: tuple[str, ...] = ()
     whole: bool = False
     _render: Callable[..., str] | None = None
-    _count: int = field(default=0)
+    count: int = 0  # rows that it was written for so far; `rotate` goes by it
 
     def __call__(self, row: Mapping[str, Any]) -> str:
         """The instruction for one row. Raises BadTemplate where the row lacks what the template names."""
         if self._render is None:
             return self.text
-        self._count += 1
+        self.count += 1
         try:
             result = self._render(row=dict(row), rotate=self._rotate)
         except (TemplateError, TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:
@@ -63,7 +63,7 @@ class Instruction:
 
     def _rotate(self, items: Sequence[Any]) -> Any:
         """The next item of a list, row by row: evenly over all of them."""
-        return items[(self._count - 1) % len(items)]
+        return items[(self.count - 1) % len(items)]
 
 
 def compile(text: str) -> Instruction:

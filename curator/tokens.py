@@ -413,7 +413,8 @@ def _commit(name: str, revision: str | None) -> str:
     """The commit that a branch, a tag or nothing stands for. Raises SourceError."""
     from huggingface_hub import HfApi, errors
 
-    unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, OSError, *network.errors())
+    network.be_patient()
+    unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, OSError, network.GaveUp, *network.errors())
     try:
         return str(HfApi().model_info(name, revision=revision, timeout=60).sha)
     except errors.HFValidationError:

@@ -25,7 +25,7 @@ _SERVER = serve(_TREE)
 ENDPOINT, HUB = _SERVER.__enter__()
 # Not left to the interpreter: its last collection would wait for a server thread that it has already stopped.
 atexit.register(_SERVER.__exit__, None, None, None)
-os.environ |= {"HF_ENDPOINT": ENDPOINT, "HF_HOME": str(_SCRATCH / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+os.environ |= {"HF_ENDPOINT": ENDPOINT, "HF_HOME": str(_SCRATCH / "home"), "HF_HUB_DISABLE_TELEMETRY": "1", "CURATE_RETRY_BUDGET": "2"}
 os.environ.pop("HF_TOKEN", None)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -55,6 +55,14 @@ def hub() -> Iterator[Hub]:
     HUB.gated.clear()
     HUB.requests.clear()
     HUB.private_token = None
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of each test's own: what one test pulled is nothing to the next."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("CURATE_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture
@@ -115,6 +123,24 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return int(stopped.value.code or 0), printed.out, printed.err
 
     return call
+
+
+def small_tokenizer(folder: Path) -> Path:
+    """A tokenizer of a few hundred tokens, with a chat template, that loads in no time."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=500, initial_alphabet=alphabet, special_tokens=["<s>", "</s>"], show_progress=False)
+    tokenizer.train_from_iterator([prose(2000)], trainer)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    template = "{% for m in messages %}<s>{{ m.role }}\n{{ m.content }}</s>{% endfor %}"
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": template, "bos_token": "<s>", "eos_token": "</s>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder
 
 
 def prose(words: int, *, seed: int = 0) -> str:

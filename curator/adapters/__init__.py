@@ -14,7 +14,8 @@ class Adapter(Protocol):
     """What a plan asks of an adapter. Both raise SourceError, and nothing else for the world's faults."""
 
     def resolve(self, where: Where, *, memo: MutableMapping[str, Any]) -> Resolved:
-        """Find the source and what it is, without a row of it; ``memo`` holds answers to share within one run."""
+        """Find the source and what it is, without a row of it; ``memo`` holds answers to share within one run;
+        those about a pinned commit, of plain JSON, under keys that begin with ``pinned:``, outlive it."""
         ...
 
     def rows(self, where: Where, resolved: Resolved, *, seed: str, sampling: Sampling) -> Iterator[Row]:

@@ -91,7 +91,7 @@ def _literal(pattern: str) -> str:
 
 def _splits(where: Where, info: Any, memo: MutableMapping[str, Any]) -> dict[str, list[str]]:
     """The files of each split of a configuration, as ``datasets`` resolves them."""
-    key = f"splits:{where.dataset}@{info.sha}/{where.subset}"
+    key = f"pinned:splits:{where.dataset}@{info.sha}/{where.subset}"
     if key not in memo:
         memo[key] = _builder_splits(where, info)
     found: dict[str, list[str]] = memo[key]
@@ -130,7 +130,7 @@ def _configurations(where: Where, info: Any) -> list[str]:
 
 
 def _check_columns(where: Where, revision: str, name: str, memo: MutableMapping[str, Any]) -> None:
-    key = f"columns:{where.dataset}@{revision}/{name}"
+    key = f"pinned:columns:{where.dataset}@{revision}/{name}"
     if key not in memo:
         memo[key] = reading.parquet_columns(_open_later(where.dataset or "", revision, name))
     missing = [c for c in where.columns if c not in memo[key]]
@@ -154,32 +154,38 @@ def _translated(where: Where) -> Iterator[None]:
     """Foreign errors as SourceError that says which dataset, what was found and what to do."""
     from huggingface_hub import errors
 
-    name = f"{where.dataset}{f' ({where.subset})' if where.subset else ''}"
-    page = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/datasets/{where.dataset}"
+    network.be_patient()
+    foreign: tuple[type[Exception], ...] = (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, OSError, *network.errors())
     try:
         yield
-    except SourceError as error:
-        raise SourceError(f"{name}: {error}") from None
-    except errors.GatedRepoError:
-        raise SourceError(f"{name}: gated; accept its terms at {page} and log in (`hf auth login`, or HF_TOKEN)") from None
-    except errors.RevisionNotFoundError:
-        raise SourceError(f"{name}: no revision {where.revision!r}; mend `revision`, or leave it out for main") from None
-    except errors.RepositoryNotFoundError:
-        raise SourceError(f"{name}: no such dataset at {page}, or it is private: mend the name, or log in (`hf auth login`, or HF_TOKEN)") from None
-    except errors.EntryNotFoundError as error:
-        raise SourceError(f"{name}: a file is not there: {_first_line(error)}") from None
-    except errors.OfflineModeIsEnabled:
-        raise SourceError(f"{name}: HF_HUB_OFFLINE is set; unset it, or build with --offline from the starter corpus") from None
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else "?"
-        advice = "log in (`hf auth login`, or HF_TOKEN)" if status in (401, 403) else "try again later"
-        raise SourceError(f"{name}: the hub answered {status}; {advice}") from None
-    except network.errors() as error:
-        raise SourceError(
-            f"{name}: the hub cannot be reached ({_first_line(error) or type(error).__name__}); check the network, or build with --offline"
-        ) from None
-    except (FileNotFoundError, OSError) as error:
-        raise SourceError(f"{name}: {_first_line(error)}") from None
+    except (SourceError, *foreign) as error:
+        name = f"{where.dataset}{f' ({where.subset})' if where.subset else ''}"
+        raise SourceError(f"{name}: {_said(error, where)}") from None
+
+
+def _said(error: Exception, where: Where) -> str:
+    """A foreign error in words: what was found, and what to do."""
+    from huggingface_hub import errors
+
+    page = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/datasets/{where.dataset}"
+    login = "log in (`hf auth login`, or HF_TOKEN)"
+    sayings: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+        (SourceError, str(error)),
+        (network.GaveUp, f"{error}; try again later (what is there is kept), or give it more time with --retry-budget"),
+        (errors.GatedRepoError, f"gated; accept its terms at {page} and {login}"),
+        (errors.RevisionNotFoundError, f"no revision {where.revision!r}; mend `revision`, or leave it out for main"),
+        (errors.RepositoryNotFoundError, f"no such dataset at {page}, or it is private: mend the name, or {login}"),
+        (errors.EntryNotFoundError, f"a file is not there: {_first_line(error)}"),
+        (errors.OfflineModeIsEnabled, "HF_HUB_OFFLINE is set; unset it, or build with --offline from the starter corpus"),
+        (errors.HfHubHTTPError, f"the hub answered {_status(error)}; {login if _status(error) in (401, 403) else 'try again later'}"),
+        (FileNotFoundError, _first_line(error)),
+        (network.errors(), f"the hub cannot be reached ({_first_line(error) or type(error).__name__}); check the network, or build with --offline"),
+    )
+    return next((text for kinds, text in sayings if isinstance(error, kinds)), _first_line(error))
+
+
+def _status(error: Exception) -> Any:
+    return getattr(getattr(error, "response", None), "status_code", "?")
 
 
 def _first_line(error: BaseException) -> str:

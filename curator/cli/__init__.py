@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from curator import __version__
-from curator.cli import lists, reviewing, sets
+from curator.cli import keeping, lists, reviewing, sets
 from curator.errors import BUG, INTERRUPTED, CurateError, UsageError
 
 
@@ -28,6 +28,7 @@ COMMANDS = (
     *(sets.build, sets.plan, sets.validate, sets.show),
     *(reviewing.check, reviewing.report, reviewing.diff),
     *(lists.sources, lists.mixes, lists.schema),
+    keeping.cache,
 )
 for command in COMMANDS:
     cli.add_command(command)
@@ -49,7 +50,7 @@ def main() -> NoReturn:
         error.show()
         code = UsageError.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; nothing was written")
+        _fail("interrupted; no build was written, what was pulled is kept: the next run goes on from there")
         code = INTERRUPTED
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - what reads us has gone

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curator.cli.keeping import careful, tidy
 from curator.cli.options import against_option, build_argument, catalog_option, find_catalog, json_option
 from curator.cli.output import console, print_json, progress_bar, say
 from curator.errors import UsageError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 @click.option("--allow-short", is_flag=True, help="Accept categories and gates that the sources cannot fill.")
 @click.option("--force", is_flag=True, help="Replace the build that is there.")
 @against_option
+@click.option("--no-cache", is_flag=True, help="Keep nothing of what is pulled, and use nothing that was kept.")
+@click.option("--retry-budget", type=click.FloatRange(0, 86400), help="Seconds that each source may lose to failed requests; default 300.")
 @catalog_option
 @json_option
 def build(
@@ -36,28 +39,33 @@ def build(
     allow_short: bool,
     force: bool,
     against: tuple[str, ...],
+    no_cache: bool,
+    retry_budget: float | None,
     catalog_folder: Path | None,
     as_json: bool,
 ) -> None:
-    """Turn a mix into a calibration set."""
+    """Turn a mix into a calibration set. What it pulls is kept: a build that was interrupted goes on where it was."""
     from curator import artifact
     from curator import build as building
 
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     target = out or Path("builds") / file.stem
-    artifact.refuse_target(target, force=force)
-    if offline:
-        say(f"reading {file.name}, measuring what the starter corpus can fill")
-        plan, encoder = building.prepare_offline(file, catalog, tokenizer=tokenizer)
-    else:
-        say(f"reading {file.name}, finding its sources")
-        plan, encoder = building.prepare(file, catalog, tokenizer=tokenizer)
-    for note in plan.notes:
-        say(f"note: {note}")
-    with progress_bar(plan.samples) as progress:
+    care = careful(no_cache=no_cache, retry_budget=retry_budget)
+    with artifact.claimed(target):
+        artifact.refuse_target(target, force=force)
+        if offline:
+            say(f"reading {file.name}, measuring what the starter corpus can fill")
+            plan, encoder = building.prepare_offline(file, catalog, tokenizer=tokenizer)
+        else:
+            say(f"reading {file.name}, finding its sources")
+            plan, encoder = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
+        for note in plan.notes:
+            say(f"note: {note}")
         workers = jobs or building.default_jobs()
-        manifest = building.build(plan, encoder, target, jobs=workers, allow_short=allow_short, force=force, against=against, progress=progress)
+        with progress_bar(plan.samples) as progress:
+            manifest = building.build(plan, encoder, target, jobs=workers, allow_short=allow_short, force=force, against=against, progress=progress, care=care)
+    tidy(care)
     if as_json:
         print_json({k: v for k, v in manifest.items() if k not in ("files", "mix")} | {"out": str(target)})
         return

@@ -77,10 +77,7 @@ def test_processes_give_the_answers_of_one(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(detect, "WORTH_A_PROCESS", 1)
     assert list(detect.natural_languages(texts, jobs=2)) == alone
 
-    def broken(*_: object, **__: object) -> None:
-        raise OSError("no more processes")
-
-    monkeypatch.setattr(detect, "ProcessPoolExecutor", broken)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     assert list(detect.natural_languages(texts, jobs=2)) == alone
 
 

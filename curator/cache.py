@@ -1,0 +1,394 @@
+"""What was pulled and tokenized, kept on disk: each stream under a digest of all that shaped it, a file for each batch.
+
+A batch is written beside its place, renamed, and begins with the digest of its own contents. So there is no index to fall out
+of step: the kept part of a stream is its batches from the first up to the first that is not there or not whole. Builds at the
+same time share it; the lock of an entry only keeps two of them from making the same batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import struct
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache as once
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curator import plan as planning
+from curator import plugins
+from curator.data import Conversation, Document, Message, Origin, Resolved, Tokens, ToolCall
+from curator.errors import UsageError
+from curator.pull import Batch, Counts, Mark
+
+if TYPE_CHECKING:
+    from curator.plan import Stream
+    from curator.tokens import Identity
+
+MAGIC = b"curate-batch/1"
+MOST_BYTES = 10 << 30  # of the whole cache, where CURATE_CACHE_SIZE says nothing else
+MOST_BATCH_BYTES = 1 << 30  # unpacked; a batch is a few MB
+PATIENCE = 600.0  # seconds to wait for another build that makes the batch we want; then we make it ourselves
+LIBRARIES = ("datasets", "jinja2", "langdetect", "pyarrow", "tokenizers", "transformers")  # whose versions may change a document
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+Note = Callable[[str], None]
+
+
+def silent(line: str, /) -> None:
+    """Notes that nobody reads."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of kept streams; ``note`` hears of what is damaged or cannot be kept, once for each thing."""
+
+    folder: Path
+    note: Note = silent
+    _said: set[str] = field(default_factory=set)
+
+    @classmethod
+    def find(cls, note: Note = silent) -> Cache:
+        """The user's: CURATE_CACHE, or where the platform keeps caches."""
+        import platformdirs
+
+        named = os.environ.get("CURATE_CACHE")
+        return cls(Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("curate", appauthor=False)), note)
+
+    def entry(self, stream: Stream, resolved: Resolved, tokenizer: Identity) -> Entry:
+        """The place of one stream."""
+        facts = fingerprint(stream, resolved, tokenizer)
+        about = {
+            "source": stream.key,
+            "dataset": stream.source.card.place,
+            "revision": resolved.revision,
+            "license": resolved.license or stream.source.card.license,
+            "tokenizer": tokenizer.id,
+        }
+        return Entry(self, self.folder / "streams" / facts[:2] / facts, stream, resolved, about)
+
+    def say(self, line: str) -> None:
+        """Note something once."""
+        if line not in self._said:
+            self._said.add(line)
+            self.note(line)
+
+    def entries(self) -> list[Kept]:
+        """What is there, the longest unused first."""
+        return sorted(_kept(f) for f in self.folder.glob("streams/??/*") if f.is_dir())
+
+    def prune(self, *, most: int, unused_for: float | None = None) -> list[Kept]:
+        """Remove entries, the longest unused first, until ``most`` bytes are left; and those unused for so many seconds.
+        An entry that a build works on stays. Returns what was removed."""
+        found, gone = self.entries(), []
+        total = sum(k.bytes for k in found)
+        for kept in found:
+            old = unused_for is not None and time.time() - kept.used > unused_for
+            if (old or total > most) and _removed(kept.folder):
+                total -= kept.bytes
+                gone.append(kept)
+        return gone
+
+    def clear(self) -> list[Kept]:
+        """Remove all that no build works on. Returns what was removed."""
+        shutil.rmtree(self.folder / "commits", ignore_errors=True)
+        return self.prune(most=0, unused_for=-1)
+
+    def memo(self) -> Memo:
+        """What adapters learned about a commit, from earlier runs too."""
+        return Memo(self.folder / "commits")
+
+
+@dataclass(frozen=True, order=True)
+class Kept:
+    """One entry, for a list: when it was last used (seconds since 1970), its size, and what it is."""
+
+    used: float
+    folder: Path
+    bytes: int
+    batches: int
+    about: Mapping[str, Any] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The kept batches of one stream."""
+
+    cache: Cache
+    folder: Path
+    stream: Stream
+    resolved: Resolved
+    about: Mapping[str, Any]
+
+    def batches(self, making: Callable[[Mark], Iterator[Batch]]) -> Iterator[Batch]:
+        """All batches in order: those that are kept, and then those of ``making`` from a mark on, kept as they come."""
+        mark, made_to = Mark(), None
+        made: Iterator[Batch] = iter(())
+        self._touch()
+        while True:
+            batch = self.read(mark.batches)
+            if batch is None:
+                with self._lock():
+                    batch = self.read(mark.batches)  # another build may just have made it
+                    if batch is None:
+                        if made_to != mark:
+                            self._say_where(mark)
+                            made = making(mark)
+                        batch = next(made)
+                        made_to = batch.mark
+                        self.keep(mark.batches, batch)
+            yield batch
+            if batch.last:
+                return
+            mark = batch.mark
+
+    def read(self, number: int) -> Batch | None:
+        """A kept batch; None where it is not there, or not whole: then it is named, and gone."""
+        file = self._file(number)
+        try:
+            return unpacked(file.read_bytes(), self.stream, self.resolved)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+            self.cache.say(f"cache: {file} is damaged ({error}); {self.stream.key} is pulled again from there")
+            with suppress(OSError):
+                file.unlink()
+            return None
+
+    def keep(self, number: int, batch: Batch) -> None:
+        """Write a batch; a cache that cannot be written is noted, and the build goes on without it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if number == 0:
+                _write(self.folder / "about.json", json.dumps(self.about).encode())
+            _write(self._file(number), packed(batch))
+        except (TypeError, ValueError, RecursionError) as error:
+            self.cache.say(f"cache: a part of {self.stream.key} cannot be kept ({error})")
+        except OSError as error:
+            self.cache.say(f"cache: {self.cache.folder} cannot be written ({error.strerror or error}); the build goes on without keeping what it pulls")
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.batch"
+
+    def _touch(self) -> None:
+        with suppress(OSError):
+            os.utime(self.folder)
+
+    def _say_where(self, mark: Mark) -> None:
+        if mark.rows:
+            self.cache.say(f"{self.stream.key}: goes on after {mark.rows:,} rows; they are read again, but not made into tokens again")
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Let one build at a time make the next batch. A lock that cannot be had costs work, never the result."""
+        import filelock
+
+        lock = filelock.FileLock(self.folder.with_suffix(".lock"), timeout=PATIENCE)
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except (OSError, filelock.Timeout, NotImplementedError):
+            yield
+            return
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def fingerprint(stream: Stream, resolved: Resolved, tokenizer: Identity) -> str:
+    """SHA-256 of all that shapes the batches of a stream: the plan's own words, the tokenizer, and the code."""
+    card = stream.source.card
+    used = [("adapters", card.adapter), ("formatters", card.formatter or ""), *(("filters", name) for name in card.filters)]
+    facts = {
+        "format": MAGIC.decode(),
+        "stream": planning.shaping(stream, resolved),
+        "language": stream.language,
+        "tokenizer": [tokenizer.sha256, tokenizer.chat_template_sha256],
+        "code": [own_code(), *(plugins.code(group, name) for group, name in used)],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@once
+def own_code() -> str:
+    """A digest of this package as installed, and of the libraries that a document goes through."""
+    package = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        if file.relative_to(package).parts[0] not in ("cli", "report", "quantize"):
+            digest.update(file.read_bytes())
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            digest.update(f"{name} {version(name)}\n".encode())
+    return digest.hexdigest()
+
+
+class Memo(MutableMapping[str, Any]):
+    """A dictionary whose answers about a pinned commit (keys that begin with ``pinned:``, values of plain JSON) outlive the run."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._known: dict[str, Any] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._known and (file := self._file(key)) is not None:
+            try:
+                kept = json.loads(file.read_bytes())
+            except (OSError, ValueError, RecursionError):
+                raise KeyError(key) from None
+            if not isinstance(kept, dict) or kept.get("key") != key:
+                raise KeyError(key)
+            self._known[key] = kept["value"]
+        return self._known[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._known[key] = value
+        if (file := self._file(key)) is not None:
+            with suppress(OSError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                _write(file, json.dumps({"key": key, "value": value}).encode())
+
+    def __delitem__(self, key: str) -> None:
+        del self._known[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def _file(self, key: str) -> Path | None:
+        if self._folder is None or not key.startswith("pinned:"):
+            return None
+        return self._folder / f"{hashlib.sha256(f'{own_code()} {key}'.encode()).hexdigest()}.json"
+
+
+def packed(batch: Batch) -> bytes:
+    """A batch as bytes: MAGIC, the digest of the rest, and zstd over [length of the JSON, the JSON, token ids]."""
+    import numpy as np
+    import zstandard
+
+    told = {
+        "last": batch.last,
+        "mark": _fields(batch.mark),
+        "counts": _fields(batch.counts),
+        "documents": [_told(t) for t in batch.tokens],
+    }
+    text = json.dumps(told, default=str).encode()  # ASCII only: a lone surrogate survives
+    ids = np.concatenate([t.ids for t in batch.tokens]) if batch.tokens else np.empty(0, np.int32)
+    body = zstandard.ZstdCompressor(level=3).compress(struct.pack("<Q", len(text)) + text + ids.astype("<i4").tobytes())
+    return MAGIC + b" " + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def unpacked(data: bytes, stream: Stream, resolved: Resolved) -> Batch:
+    """The batch of these bytes. Raises ValueError where they are not what was written."""
+    import numpy as np
+    import zstandard
+
+    head, _, body = data.partition(b"\n")
+    if head != MAGIC + b" " + hashlib.sha256(body).hexdigest().encode():
+        raise ValueError("its digest is not that of its contents")
+    try:
+        plain = zstandard.ZstdDecompressor().decompress(body, max_output_size=MOST_BATCH_BYTES)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from None
+    (length,) = struct.unpack_from("<Q", plain)
+    told = json.loads(plain[8 : 8 + length])
+    ids, tokens, start = np.frombuffer(plain, "<i4", offset=8 + length).astype(np.int32, copy=False), [], 0
+    for document in told["documents"]:
+        tokens.append(_document(document, ids[start : start + document["tokens"]], stream, resolved))
+        start += document["tokens"]
+    counts = told["counts"] | {k: Counter(told["counts"][k]) for k in ("dropped", "repairs")}
+    return Batch(tokens, Counts(**counts), told["last"], Mark(**told["mark"]))
+
+
+def _told(tokens: Tokens) -> dict[str, Any]:
+    document = tokens.document
+    return {
+        "row": document.origin.row,
+        "language": document.language,
+        "text": tokens.text,
+        "repairs": tokens.repairs,
+        "tokens": len(tokens),
+        "conversation": _fields(document.conversation) | {"messages": [_turn(m) for m in document.conversation.messages]},
+    }
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    return _fields(message) | {"tool_calls": [_fields(c) for c in message.tool_calls]}
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """A record's fields as they are; those that hold records need a second call."""
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+def _document(told: Mapping[str, Any], ids: Any, stream: Stream, resolved: Resolved) -> Tokens:
+    card = stream.source.card
+    origin = Origin(card.place, resolved.revision, card.split, told["row"])
+    document = Document(_conversation(told["conversation"]), origin, card.name, card.category, told["language"])
+    return Tokens(document, ids, told["text"], tuple(told["repairs"]))
+
+
+def _conversation(told: Mapping[str, Any]) -> Conversation:
+    messages = [Message(**{**m, "tool_calls": tuple(ToolCall(**c) for c in m["tool_calls"])}) for m in told["messages"]]
+    return Conversation(**{**told, "messages": tuple(messages), "tools": tuple(told["tools"])})
+
+
+def _write(file: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=file.parent)
+    try:
+        with open(handle, "wb") as stream:
+            stream.write(data)
+        os.replace(name, file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _kept(folder: Path) -> Kept:
+    files = list(folder.glob("*.batch"))
+    about: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        about = json.loads((folder / "about.json").read_bytes())
+    size = 0
+    for file in folder.iterdir():
+        with suppress(OSError):
+            size += file.stat().st_size
+    return Kept(folder.stat().st_mtime, folder, size, len(files), about)
+
+
+def _removed(folder: Path) -> bool:
+    """Remove an entry, unless a build is at it."""
+    import filelock
+
+    lock = filelock.FileLock(folder.with_suffix(".lock"), timeout=0)
+    try:
+        with lock:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.with_suffix(".lock").unlink(missing_ok=True)
+    except (filelock.Timeout, OSError):
+        return False
+    return not folder.exists()
+
+
+def size_limit() -> int:
+    """Bytes that the cache may have: CURATE_CACHE_SIZE, such as ``20G``, or 10 GiB. Raises UsageError."""
+    return parsed_size(os.environ.get("CURATE_CACHE_SIZE") or str(MOST_BYTES))
+
+
+def parsed_size(text: str) -> int:
+    """A size in bytes out of ``20G``, ``512M`` or plain bytes. Raises UsageError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    if not found:
+        raise UsageError(f"{text!r} is no size; write it as 20G, 512M or bytes")
+    return int(float(found[1]) * UNITS[found[2]])

@@ -1,0 +1,192 @@
+"""A build that is killed goes on where it was: the same bytes, and nothing that was there is asked for again."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import chat_rows, prose, small_tokenizer
+from tests.hub import Fault, Hub
+from tests.processes import Curate
+
+Run = Callable[..., tuple[int, str, str]]
+MOMENTS = 25
+
+
+def bytes_of(build: Path) -> dict[str, bytes]:
+    """What must not differ between two builds of one plan."""
+    names = [*sorted(build.glob("data/*")), build / "samples.parquet", build / "documents.parquet", build / "quarantine.jsonl"]
+    return {p.relative_to(build).as_posix(): p.read_bytes() for p in names}
+
+
+def described(build: Path) -> dict[str, Any]:
+    """The manifest without what may differ: times."""
+    manifest = json.loads((build / "manifest.json").read_text(encoding="utf-8"))
+    return {k: v for k, v in manifest.items() if k not in ("created_at", "seconds", "files")}
+
+
+def pulled(hub: Hub, name: str) -> int:
+    """Requests for bytes of a dataset's files."""
+    return sum(count for request, count in hub.requests.items() if request.startswith(f"GET /datasets/{name}/resolve/"))
+
+
+@pytest.fixture
+def mix(dataset: Callable[..., str], write_mix: Callable[..., Path], tmp_path: Path) -> Path:
+    """Six sources of different kinds, each of several batches; a template that counts, drops, and duplicates."""
+    chat = {"columns": ["messages"], "formatter": "chat_completion", "category": "Chat"}
+    text = {"columns": ["t"], "formatter": "raw_text", "category": "Text"}
+    lines = b"".join(json.dumps({"t": prose(300, seed=50_000 + n)}).encode() + b"\n" for n in range(600)) + b"{broken\n"
+    entries = [
+        {"dataset": dataset("r-chat", chat_rows(1500), groups=100), "num_samples": 120, **chat},
+        {"dataset": dataset("r-twice", chat_rows(900), groups=100), "num_samples": 60, **chat},
+        {"dataset": dataset("r-text", [{"t": prose(250, seed=10_000 + n)} for n in range(700)], groups=50), "num_samples": 150, **text},
+        {
+            "dataset": dataset("r-rotate", [{"t": prose(200, seed=20_000 + n)} for n in range(600)], groups=50),
+            "num_samples": 100,
+            **text,
+            "formatter_params": {"prefix": "{{ rotate(['one', 'two', 'three', 'four', 'five']) }}: {{ row.t[:20] }}"},
+        },
+        {"dataset": dataset("r-lines", files={"a.jsonl": lines}), "data_files": "a.jsonl", "num_samples": 100, **text},
+        {"dataset": dataset("r-dry", [{"t": prose(100, seed=30_000 + n)} for n in range(40)]), "num_samples": 40, **text},
+    ]
+    return write_mix(entries, tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+
+
+def test_killed_at_any_moment_it_goes_on(mix: Path, hub: Hub, tmp_path: Path) -> None:
+    reference, cache = tmp_path / "whole", tmp_path / "cache"
+    assert Curate("build", mix, "--out", tmp_path / "first", "--no-cache", said=tmp_path / "said").wait() == 0
+    started = time.monotonic()
+    whole = Curate("build", mix, "--out", reference, "--jobs", 3, said=tmp_path / "said", CURATE_CACHE=str(cache))
+    assert whole.wait() == 0, whole.said
+    seconds = time.monotonic() - started
+    names = {e["about"]["dataset"]: e["batches"] for e in _entries(cache)}
+    assert len(names) == 6
+    rng, killed, resumed = random.Random(25), 0, 0
+    for number in range(MOMENTS):
+        folder = tmp_path / f"k{number}"
+        folder.mkdir()
+        again = {"said": folder / "said", "CURATE_CACHE": str(folder / "cache")}
+        run = Curate("build", mix, "--out", folder / "B", "--jobs", 3, **again)
+        if run.wait(seconds * rng.uniform(0.05, 1.0)) is None:
+            run.kill()
+        killed += run.wait() == -9
+        assert (folder / "B").exists() == (run.wait() == 0), "what stands at its place is finished"
+        kept = {e["about"].get("dataset"): e["batches"] for e in _entries(folder / "cache")}
+        complete = [n for n, batches in names.items() if kept.get(n, 0) >= batches]
+        hub.requests.clear()
+        options = ["--force"] if (folder / "B").exists() else []
+        run = Curate("build", mix, "--out", folder / "B", "--jobs", 2, *options, **again)
+        assert run.wait() == 0, f"moment {number}: {run.said}"
+        assert bytes_of(folder / "B") == bytes_of(reference), f"moment {number}"
+        assert described(folder / "B") == described(reference), f"moment {number}"
+        assert {n: pulled(hub, n) for n in complete} == dict.fromkeys(complete, 0), f"moment {number}"
+        assert [p.name for p in folder.glob(".B.*") if p.suffix != ".lock"] == [], f"moment {number}: something is left over"
+        resumed += bool(complete) and len(complete) < len(names)
+    print(f"an uninterrupted build took {seconds:.2f} s; {killed} of {MOMENTS} were killed, {resumed} with some sources complete and others not")
+    assert killed >= MOMENTS * 0.6
+    assert resumed >= 3
+
+
+def _entries(cache: Path) -> list[dict[str, Any]]:
+    from curator.cache import Cache
+
+    return [{"about": k.about, "batches": k.batches} for k in Cache(cache).entries()]
+
+
+def test_with_and_without_a_cache_the_bytes_are_the_same(run: Run, mix: Path, hub: Hub, tmp_path: Path) -> None:
+    for name, options in (("none", ["--no-cache"]), ("cold", []), ("warm", ["--jobs", "1"]), ("many", ["--jobs", "16"])):
+        code, _, err = run("build", mix, "--out", tmp_path / name, *options)
+        assert code == 0, err
+        assert bytes_of(tmp_path / name) == bytes_of(tmp_path / "none"), name
+        assert described(tmp_path / name) == described(tmp_path / "none"), name
+        if name == "warm":
+            assert not [r for r in hub.requests if "/resolve/" in r], "a warm cache asks for no bytes"
+        hub.requests.clear()
+
+
+def test_a_larger_share_goes_on_from_what_is_kept(run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    entry = {
+        "dataset": dataset("grow", [{"t": prose(250, seed=n)} for n in range(900)], groups=50),
+        "columns": ["t"],
+        "formatter": "raw_text",
+        "formatter_params": {"prefix": "{{ rotate(['one', 'two', 'three']) }}: {{ row.t[:20] }}"},
+    }
+    mix = write_mix([{**entry, "num_samples": 30}])
+    assert run("build", mix, "--out", tmp_path / "small")[0] == 0
+    mix = write_mix([{**entry, "num_samples": 300}])
+    code, _, err = run("build", mix, "--out", tmp_path / "large")
+    assert code == 0, err
+    assert "goes on after" in err
+    assert run("build", mix, "--out", tmp_path / "fresh", "--no-cache")[0] == 0
+    assert bytes_of(tmp_path / "large") == bytes_of(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "foreign"])
+def test_a_damaged_file_is_noticed_named_and_made_again(damage: str, run: Run, mix: Path, own_cache: Path, tmp_path: Path) -> None:
+    assert run("build", mix, "--out", tmp_path / "first")[0] == 0
+    victim = sorted(own_cache.glob("streams/*/*/*.batch"))[1]
+    data = victim.read_bytes()
+    middle = len(data) // 2
+    victim.write_bytes(
+        {"cut": data[:middle], "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :], "empty": b"", "foreign": b"PK\x03\x04"}[damage]
+    )
+    code, _, err = run("build", mix, "--out", tmp_path / "second")
+    assert code == 0, err
+    assert f"{victim} is damaged" in err
+    assert bytes_of(tmp_path / "second") == bytes_of(tmp_path / "first")
+    assert victim.read_bytes() == data, "the batch is made again, the same"
+
+
+def test_four_builds_share_one_cache(mix: Path, hub: Hub, tmp_path: Path) -> None:
+    cache = str(tmp_path / "cache")
+    runs = [Curate("build", mix, "--out", tmp_path / f"B{n}", said=tmp_path / f"said{n}", CURATE_CACHE=cache) for n in range(4)]
+    assert [r.wait() for r in runs] == [0] * 4, "\n".join(r.said for r in runs)
+    for number in range(1, 4):
+        assert bytes_of(tmp_path / f"B{number}") == bytes_of(tmp_path / "B0")
+    assert all("damaged" not in r.said for r in runs)
+    assert not list(Path(cache).glob("streams/*/*/.*.partial"))
+
+
+def test_what_did_come_is_kept_when_a_source_fails_for_good(run: Run, mix: Path, hub: Hub, tmp_path: Path) -> None:
+    for name in ("tests/r-text", "tests/r-dry"):
+        hub.fail(name, Fault(status=503, path="*.parquet"))
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--retry-budget", "1")
+    assert code == 3
+    assert "2 sources cannot be used" in err
+    assert "tests/r-text" in err
+    assert "tests/r-dry" in err
+    assert "answered 503" in err
+    hub.faults.clear()
+    hub.requests.clear()
+    assert run("build", mix, "--out", tmp_path / "B")[0] == 0
+
+
+def test_interrupted_it_says_so_and_goes_on(mix: Path, hub: Hub, tmp_path: Path) -> None:
+    hub.fail("tests/r-text", Fault(delay=1.0, path="*.parquet"))
+    run = Curate("build", mix, "--out", tmp_path / "B", said=tmp_path / "said", CURATE_CACHE=str(tmp_path / "cache"))
+    time.sleep(1.5)
+    run.interrupt()
+    assert run.wait(20) == 130, run.said
+    assert "the next run goes on" in run.said
+    assert not (tmp_path / "B").exists()
+
+
+def test_the_cache_is_listed_pruned_and_cleared(run: Run, mix: Path, own_cache: Path, tmp_path: Path) -> None:
+    assert run("build", mix, "--out", tmp_path / "B")[0] == 0
+    listed = json.loads(run("cache", "list", "--json")[1])
+    assert {e["dataset"] for e in listed["entries"]} == {f"tests/r-{n}" for n in ("chat", "twice", "text", "rotate", "lines", "dry")}
+    assert "tests/r-rotate" in run("cache", "list")[1]
+    half = listed["bytes"] // 2
+    code, out, _ = run("cache", "prune", "--max-size", half)
+    assert code == 0
+    assert "removed" in out
+    assert json.loads(run("cache", "list", "--json")[1])["bytes"] <= half
+    assert run("cache", "clear")[0] == 0
+    assert json.loads(run("cache", "list", "--json")[1])["entries"] == []
+    assert run("cache", "prune", "--max-size", "lots")[0] == 2
