@@ -55,6 +55,9 @@ def hub() -> Iterator[Hub]:
     HUB.gated.clear()
     HUB.requests.clear()
     HUB.private_token = None
+    HUB.bad_weather = 0.0
+    HUB.struck.clear()
+    HUB.tokens.clear()
 
 
 @pytest.fixture(autouse=True)

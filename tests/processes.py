@@ -10,6 +10,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+
 @cache
 def _context() -> Any:
     context = multiprocessing.get_context("forkserver")

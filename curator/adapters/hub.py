@@ -144,7 +144,9 @@ def _open_later(dataset: str, revision: str, name: str) -> File:
     def opened() -> Any:
         # Parquet asks for the ranges it wants; lines are read from end to end.
         cache = {"cache_type": "none"} if reading.format_of(name) == "parquet" else {"cache_type": "readahead"}
-        return HfFileSystem().open(f"datasets/{dataset}@{revision}/{name}", "rb", block_size=BLOCK, **cache)
+        file = HfFileSystem().open(f"datasets/{dataset}@{revision}/{name}", "rb", block_size=BLOCK, **cache)
+        file.cache.fetcher = network.charged(file.cache.fetcher)
+        return file
 
     return File(name, opened)
 
