@@ -58,6 +58,7 @@ def hub() -> Iterator[Hub]:
     HUB.bad_weather = 0.0
     HUB.struck.clear()
     HUB.tokens.clear()
+    HUB.past.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -86,6 +86,7 @@ class Hub:
         self.private_token: str | None = None
         self.bad_weather = 0.0  # share of requests that fail, with each kind of WEATHER in turn
         self.struck: Counter[int] = Counter()  # by place in WEATHER
+        self.past: dict[str, Repository] = {}  # commits that are still served, by id
         self.tokens: set[str] = set()  # what came as Authorization
         self._arrived = 0.0
         self._repositories: dict[tuple[str, str], Repository | None] = {}
@@ -97,6 +98,11 @@ class Hub:
                 root = self.root / kind / name
                 self._repositories[kind, name] = Repository.scan(kind, name, root) if root.is_dir() else None
             return self._repositories[kind, name]
+
+    def at(self, repository: Repository, revision: str | None) -> Repository:
+        """The repository at a past commit, where that is still served."""
+        past = self.past.get(revision or "", repository)
+        return past if past.name == repository.name else repository
 
     def fail(self, name: str, fault: Fault) -> None:
         self.faults.setdefault(name, []).append(fault)
@@ -149,25 +155,30 @@ class Handler(BaseHTTPRequestHandler):
         repository = self.hub.repository(kind, name)
         fault = self.hub.strike(name, rest or verb or "info") or Fault()
         time.sleep(fault.delay)
-        if fault.status is not None:
-            codes = {401: "RepoNotFound", 403: "GatedRepo", 404: "RepoNotFound"}
-            return self.error(fault.status, codes.get(fault.status, ""), retry_after=fault.retry_after)
-        if fault.reset or (self.command == "HEAD" and (fault.cut or fault.stall)):  # there is no body to fail in
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.shutdown(socket.SHUT_RDWR)
-            self.close_connection = True
-            return None
-        if fault.redirect:
-            return self.elsewhere(fault.redirect)
+        if fault.status is not None or fault.reset or fault.redirect or (self.command == "HEAD" and (fault.cut or fault.stall)):
+            return self.fail(fault)
         if repository is None:
             return self.error(404, "RepoNotFound")
         if name in self.hub.gated and self.headers.get("Authorization") != f"Bearer {self.hub.private_token}" and verb == "resolve":
             return self.error(403 if self.headers.get("Authorization") else 401, "GatedRepo")
+        repository = self.hub.at(repository, revision)
         if revision and revision not in ("main", repository.commit):
             return self.error(404, "RevisionNotFound")
         if verb == "resolve":
             return self.file(repository, rest, fault)
         self.api(repository, verb, rest or "", parse_qs(url.query), body, fault)
+
+    def fail(self, fault: Fault) -> None:
+        """Anything but an answer; a fault of the body resets where there is no body."""
+        if fault.status is not None:
+            codes = {401: "RepoNotFound", 403: "GatedRepo", 404: "RepoNotFound"}
+            self.error(fault.status, codes.get(fault.status, ""), retry_after=fault.retry_after)
+        elif fault.redirect:
+            self.elsewhere(fault.redirect)
+        else:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
 
     def api(self, repository: Repository, verb: str | None, rest: str, query: dict[str, list[str]], body: bytes, fault: Fault) -> None:
         if verb in (None, "revision"):
@@ -309,7 +320,7 @@ def entry(repository: Repository, name: str) -> Iterator[dict[str, object]]:
     name = name.strip("/")
     if name in repository.files:
         path = repository.files[name]
-        yield {"type": "file", "path": name, "size": path.stat().st_size, "oid": etag_of(path)}
+        yield {"type": "file", "path": name, "size": path.stat().st_size, "oid": content_id(path)}
     elif any(n.startswith(name + "/") for n in repository.files):
         yield {"type": "directory", "path": name, "size": 0, "oid": hashlib.sha1(name.encode()).hexdigest()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datasets  # noqa: F401
 import langdetect  # noqa: F401
-import polars  # noqa: F401
+import polars as pl  # noqa: F401
 import pyarrow.parquet  # noqa: F401
 from huggingface_hub import HfApi, HfFileSystem, constants  # noqa: F401
 

@@ -24,7 +24,11 @@ def cli() -> None:
     """
 
 
-for command in (sets.build, sets.plan, sets.validate, sets.show, sets.check, lists.sources, lists.mixes, lists.schema, keeping.cache):
+for command in (
+    *(sets.build, sets.plan, sets.validate, sets.show, sets.check),
+    *(lists.sources, lists.mixes, lists.schema),
+    *(keeping.lock_command, keeping.verify, keeping.cache),
+):
     cli.add_command(command)
 
 
