@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from curator import artifact, content, coverage, mix, network, offline, pack, plugins, review
+from curator import artifact, content, coverage, lock, mix, network, offline, pack, plugins, review
 from curator import plan as planning
 from curator import tokens as tokenizing
 from curator.cache import Cache, Memo
@@ -34,6 +34,7 @@ from curator.pull import Batch, Counts, Mark, Pull, Recording, batches
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from curator.lock import Lock
     from curator.tokens import Encoder
 
 DEFAULT_JOBS = 4
@@ -52,11 +53,19 @@ class Care:
 
     cache: Cache | None = None
     note: Callable[[str], None] | None = None
+    lock: Lock | None = None
+    frozen: bool = False  # nothing but what the lock says will do
+    update: frozenset[str] = frozenset()  # sources to find anew whatever the lock says; "*" is all
     budgets: dict[str, network.Budget] = field(default_factory=dict)
 
     def budget(self, source: str) -> network.Budget:
         """The one budget of a source, whatever it is asked for."""
         return self.budgets.setdefault(source, network.Budget(source, tell=self.note))
+
+    def locked(self, stream: Stream) -> Resolved | None:
+        """What the lock says of a stream, where it is to be gone by."""
+        renewed = self.update & {"*", stream.source.name, stream.source.card.name, stream.key}
+        return self.lock.resolved(stream) if self.lock and not renewed else None
 
     def lost(self) -> str | None:
         """What failures cost, for a note; None where there were none."""
@@ -77,21 +86,32 @@ def check(file: Path, catalog: Catalog) -> tuple[mix.Draft, list[Source]]:
 def prepare(file: Path, catalog: Catalog, *, tokenizer: str | None = None, care: Care | None = None) -> tuple[Plan, Encoder]:
     """A plan with every source found and pinned, and the tokenizer. Raises MixError, SourceError (all sources together)."""
     draft, found = check(file, catalog)
+    care = care or Care()
     name = tokenizer or draft.checked().tokenizer
     if name is None:
         draft.problem(("calibration_set",), "no tokenizer; add `tokenizer: ORG/NAME` (the model's own), or give --tokenizer")
         draft.checked()
     streams = [s for source in found for s in planning.streams(source, seed=draft.checked().seed)]
-    care = care or Care()
+    if care.lock and care.frozen:
+        lock.refuse_mix(care.lock, draft.file, draft.text, {s.key: s for s in streams})
     with network.spending(care.budget(f"tokenizer {name}")):
-        encoder = load_tokenizer(str(name), draft)
+        encoder = load_tokenizer(str(name), draft, revision=_locked_tokenizer(care, str(name)))
     # After the tokenizer: `datasets` looks into `transformers`, which another thread would find half imported.
     resolved, errors = resolve(streams, care)
     if isinstance(encoder, SourceError):
         errors.append(encoder)
     if errors or isinstance(encoder, SourceError):
         raise SourceError.join(errors)
-    return planning.plan(draft, draft.checked(), found, resolved=resolved, tokenizer=asdict(encoder.identity)), encoder
+    plan = planning.plan(draft, draft.checked(), found, resolved=resolved, tokenizer=asdict(encoder.identity))
+    if care.lock and care.frozen:
+        lock.refuse_plan(care.lock, plan)
+    return plan, encoder
+
+
+def _locked_tokenizer(care: Care, name: str) -> str | None:
+    """The commit of the tokenizer that the lock says, where it is to be gone by."""
+    known = care.lock.tokenizer if care.lock and not care.update & {"*", "tokenizer"} else {}
+    return known.get("revision") if known.get("id") == name else None
 
 
 def prepare_offline(file: Path, catalog: Catalog, *, tokenizer: str | None = None) -> tuple[Plan, Encoder]:
@@ -114,10 +134,11 @@ def prepare_offline(file: Path, catalog: Catalog, *, tokenizer: str | None = Non
     raise ShortfallError(f"the starter corpus is too small for {plan.samples} samples in these shares; ask for fewer, or build online")
 
 
-def load_tokenizer(name: str, draft: mix.Draft) -> Encoder | SourceError:
+def load_tokenizer(name: str, draft: mix.Draft, *, revision: str | None = None) -> Encoder | SourceError:
     """The tokenizer that a mix names, or why there is none; a relative folder is relative to the mix."""
     beside = draft.folder / name
-    revision = draft.mix.tokenizer_revision if draft.mix and name == draft.mix.tokenizer else None
+    if revision is None and draft.mix and name == draft.mix.tokenizer:
+        revision = draft.mix.tokenizer_revision
     starter = data_root() / "sources" / "starter" / "tokenizer"
     try:
         return tokenizing.load(str(beside) if beside.is_dir() else name, revision=revision, starter=starter)
@@ -140,9 +161,13 @@ def _resolve_group(streams: Sequence[Stream], care: Care) -> list[tuple[str, Res
     memo = care.cache.memo() if care.cache else Memo()
     outcomes: list[tuple[str, Resolved | SourceError]] = []
     for stream in streams:
+        adapter, locked = plugins.load("adapters", stream.source.card.adapter), care.locked(stream)
+        if locked and getattr(adapter, "PINNED", False):
+            outcomes.append((stream.key, locked))
+            continue
         try:
             with network.spending(care.budget(stream.source.name)):
-                outcomes.append((stream.key, plugins.load("adapters", stream.source.card.adapter).resolve(stream.where, memo=memo)))
+                outcomes.append((stream.key, adapter.resolve(stream.where, memo=memo)))
         except SourceError as error:
             outcomes.append((stream.key, SourceError(f"{stream.source.name}: {error}")))
     return outcomes

@@ -9,14 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from curator import languages
+from curator import languages, plain_yaml
 from curator.errors import UsageError
 
 UNCATEGORIZED = "Uncategorized"
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def data_root() -> Path:
@@ -157,9 +155,9 @@ class Catalog:
 def read_card(file: Path) -> Card:
     """Read and check one card. Raises UsageError."""
     try:
-        value = yaml.load(file.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 - a safe one
+        value = plain_yaml.read(file)
         card = Card.model_validate({"name": file.stem, **value} if isinstance(value, dict) else value)
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+    except TypeError as error:
         raise UsageError(f"{file}: not a card: {error}") from None
     except ValidationError as error:
         lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]

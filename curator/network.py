@@ -108,6 +108,17 @@ def spending(budget: Budget) -> Iterator[None]:
         _spending.reset(before)
 
 
+def charged(fetch: Callable[..., bytes]) -> Callable[..., bytes]:
+    """``fetch`` at the cost of the present budget, whichever thread it will run in: parquet is read on threads of its own."""
+    budget = _spending.get() or Budget()
+
+    def fetching(*arguments: Any, **options: Any) -> bytes:
+        with spending(budget):
+            return fetch(*arguments, **options)
+
+    return fetching
+
+
 def allowed() -> float:
     """The budget of a source in seconds: CURATE_RETRY_BUDGET, or 300. Raises UsageError."""
     text = os.environ.get("CURATE_RETRY_BUDGET", "")

@@ -170,7 +170,7 @@ def shaping(stream: Stream, resolved: Resolved | None) -> dict[str, Any]:
     return {
         "seed": stream.seed,
         "sampling": stream.sampling,
-        "where": asdict(replace(stream.where, base="")),
+        "where": asdict(replace(stream.where, base="", revision=None)),
         "formatter": [card.formatter, card.formatter_params],
         "columns": card.columns,
         "filters": card.filters,

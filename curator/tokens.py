@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ MOST_CHARACTERS = 4_000_000  # of one document; the rest could not be placed in 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tiktoken.model", "tokenizer_config.json", "special_tokens_map.json")
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 STARTER = "starter"
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 Rendered = tuple[str, tuple[str, ...]]  # the text, and the repairs it took
 
@@ -414,6 +416,8 @@ def _commit(name: str, revision: str | None) -> str:
     from huggingface_hub import HfApi, errors
 
     network.be_patient()
+    if revision and COMMIT.fullmatch(revision):
+        return revision
     unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, OSError, network.GaveUp, *network.errors())
     try:
         return str(HfApi().model_info(name, revision=revision, timeout=60).sha)

@@ -55,6 +55,10 @@ def hub() -> Iterator[Hub]:
     HUB.gated.clear()
     HUB.requests.clear()
     HUB.private_token = None
+    HUB.bad_weather = 0.0
+    HUB.struck.clear()
+    HUB.tokens.clear()
+    HUB.past.clear()
 
 
 @pytest.fixture(autouse=True)

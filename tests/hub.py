@@ -11,6 +11,8 @@ import fnmatch
 import hashlib
 import json
 import re
+import socket
+import struct
 import sys
 import threading
 import time
@@ -40,12 +42,19 @@ class Fault:
     path: str = "*"
     delay: float = 0.0  # seconds before answering
     cut: bool = False  # promise the whole body, send half of it, close
+    reset: bool = False  # close without a word
+    stall: float = 0.0  # seconds to wait in the middle of the body
+    retry_after: str = "0"  # what a 429 asks for
+    redirect: str | None = None  # send the client to this address, with the path appended
     times: int | None = None  # how many requests it strikes; None is all of them
+
+
+WEATHER = (Fault(status=429), Fault(status=500), Fault(status=503), Fault(reset=True), Fault(cut=True), Fault(stall=3.0))
 
 
 @dataclass
 class Repository:
-    """One folder of the served tree, with a commit id made from its file names, sizes and times."""
+    """One folder of the served tree, with a commit id made from its file names and contents."""
 
     kind: str
     name: str
@@ -56,7 +65,7 @@ class Repository:
     @classmethod
     def scan(cls, kind: str, name: str, root: Path) -> Repository:
         files = {p.relative_to(root).as_posix(): p for p in sorted(root.rglob("*")) if p.is_file()}
-        listing = "\n".join(f"{n} {p.stat().st_size}" for n, p in files.items())
+        listing = "\n".join(f"{n} {content_id(p)}" for n, p in files.items())
         return cls(kind, name, root, files, hashlib.sha1(f"{kind}/{name}\n{listing}".encode()).hexdigest())
 
     def card_data(self) -> dict[str, object]:
@@ -75,6 +84,11 @@ class Hub:
         self.requests: Counter[str] = Counter()
         self.gated: set[str] = set()
         self.private_token: str | None = None
+        self.bad_weather = 0.0  # share of requests that fail, with each kind of WEATHER in turn
+        self.struck: Counter[int] = Counter()  # by place in WEATHER
+        self.past: dict[str, Repository] = {}  # commits that are still served, by id
+        self.tokens: set[str] = set()  # what came as Authorization
+        self._arrived = 0.0
         self._repositories: dict[tuple[str, str], Repository | None] = {}
         self._lock = threading.Lock()
 
@@ -85,6 +99,11 @@ class Hub:
                 self._repositories[kind, name] = Repository.scan(kind, name, root) if root.is_dir() else None
             return self._repositories[kind, name]
 
+    def at(self, repository: Repository, revision: str | None) -> Repository:
+        """The repository at a past commit, where that is still served."""
+        past = self.past.get(revision or "", repository)
+        return past if past.name == repository.name else repository
+
     def fail(self, name: str, fault: Fault) -> None:
         self.faults.setdefault(name, []).append(fault)
 
@@ -94,6 +113,12 @@ class Hub:
                 if fault.times != 0 and fnmatch.fnmatch(path, fault.path):
                     fault.times = None if fault.times is None else fault.times - 1
                     return fault
+            self._arrived += self.bad_weather
+            if self._arrived >= 1:
+                self._arrived -= 1
+                kind = self.struck.total() % len(WEATHER)
+                self.struck[kind] += 1
+                return WEATHER[kind]
         return None
 
 
@@ -117,6 +142,7 @@ class Handler(BaseHTTPRequestHandler):
         path = unquote(url.path)
         with self.hub._lock:
             self.hub.requests[f"{self.command} {path}"] += 1
+            self.hub.tokens |= {t for t in [self.headers.get("Authorization")] if t}
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length) if length else b""
         if match := API.match(path):
@@ -129,30 +155,42 @@ class Handler(BaseHTTPRequestHandler):
         repository = self.hub.repository(kind, name)
         fault = self.hub.strike(name, rest or verb or "info") or Fault()
         time.sleep(fault.delay)
-        if fault.status is not None:
-            codes = {401: "RepoNotFound", 403: "GatedRepo", 404: "RepoNotFound"}
-            return self.error(fault.status, codes.get(fault.status, ""))
+        if fault.status is not None or fault.reset or fault.redirect or (self.command == "HEAD" and (fault.cut or fault.stall)):
+            return self.fail(fault)
         if repository is None:
             return self.error(404, "RepoNotFound")
         if name in self.hub.gated and self.headers.get("Authorization") != f"Bearer {self.hub.private_token}" and verb == "resolve":
             return self.error(403 if self.headers.get("Authorization") else 401, "GatedRepo")
+        repository = self.hub.at(repository, revision)
         if revision and revision not in ("main", repository.commit):
             return self.error(404, "RevisionNotFound")
         if verb == "resolve":
-            return self.file(repository, rest, cut=fault.cut)
-        self.api(repository, verb, rest or "", parse_qs(url.query), body)
+            return self.file(repository, rest, fault)
+        self.api(repository, verb, rest or "", parse_qs(url.query), body, fault)
 
-    def api(self, repository: Repository, verb: str | None, rest: str, query: dict[str, list[str]], body: bytes) -> None:
+    def fail(self, fault: Fault) -> None:
+        """Anything but an answer; a fault of the body resets where there is no body."""
+        if fault.status is not None:
+            codes = {401: "RepoNotFound", 403: "GatedRepo", 404: "RepoNotFound"}
+            self.error(fault.status, codes.get(fault.status, ""), retry_after=fault.retry_after)
+        elif fault.redirect:
+            self.elsewhere(fault.redirect)
+        else:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+
+    def api(self, repository: Repository, verb: str | None, rest: str, query: dict[str, list[str]], body: bytes, fault: Fault) -> None:
         if verb in (None, "revision"):
-            return self.json(self.info(repository))
+            return self.json(self.info(repository), fault)
         if verb == "tree":
             deep = query.get("recursive", ["false"])[0].lower() in ("true", "1")
             entries = list(tree(repository, rest, deep=deep))
-            return self.json(entries) if entries or not rest else self.error(404, "EntryNotFound")
+            return self.json(entries, fault) if entries or not rest else self.error(404, "EntryNotFound")
         if verb == "paths-info":
             text = body.decode()
             paths = json.loads(text)["paths"] if text.startswith("{") else parse_qs(text).get("paths", [])
-            return self.json([e for p in paths for e in entry(repository, p)])
+            return self.json([e for p in paths for e in entry(repository, p)], fault)
         self.error(404, "NotFound")
 
     def info(self, repository: Repository) -> dict[str, object]:
@@ -170,7 +208,13 @@ class Handler(BaseHTTPRequestHandler):
             "siblings": [{"rfilename": n} for n in repository.files],
         }
 
-    def file(self, repository: Repository, name: str, *, cut: bool) -> None:
+    def elsewhere(self, address: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", address + self.path)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def file(self, repository: Repository, name: str, fault: Fault) -> None:
         path = repository.files.get(name)
         if path is None:
             return self.error(404, "EntryNotFound", repository)
@@ -193,8 +237,18 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(key, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.send_body(path, start, start + (end - start) // 2 if cut else end)
-        if cut:
+            middle = start + (end - start) // 2
+            self.send_body(path, start, middle)
+            self.falter(fault)
+            if not fault.cut:
+                self.send_body(path, middle, end)
+
+    def falter(self, fault: Fault) -> None:
+        """What a fault does in the middle of a body."""
+        if fault.stall:
+            self.wfile.flush()
+            time.sleep(fault.stall)
+        if fault.cut:
             self.close_connection = True
 
     def send_body(self, path: Path, start: int, end: int) -> None:
@@ -204,16 +258,19 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(block)
                 start += len(block)
 
-    def json(self, value: object) -> None:
+    def json(self, value: object, fault: Fault) -> None:
         data = json.dumps(value).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(data)
+            self.wfile.write(data[: len(data) // 2])
+            self.falter(fault)
+            if not fault.cut:
+                self.wfile.write(data[len(data) // 2 :])
 
-    def error(self, status: int, code: str, repository: Repository | None = None) -> None:
+    def error(self, status: int, code: str, repository: Repository | None = None, *, retry_after: str = "0") -> None:
         data = json.dumps({"error": code or f"status {status}"}).encode()
         self.send_response(status)
         if code:
@@ -222,16 +279,31 @@ class Handler(BaseHTTPRequestHandler):
         if repository is not None:
             self.send_header("X-Repo-Commit", repository.commit)
         if status == 429:
-            self.send_header("Retry-After", "0")
+            self.send_header("Retry-After", retry_after)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that has gone is no news; tests kill theirs."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 def etag_of(path: Path) -> str:
     stat = path.stat()
     return hashlib.sha1(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
+
+
+def content_id(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha1").hexdigest()
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int]:
@@ -248,7 +320,7 @@ def entry(repository: Repository, name: str) -> Iterator[dict[str, object]]:
     name = name.strip("/")
     if name in repository.files:
         path = repository.files[name]
-        yield {"type": "file", "path": name, "size": path.stat().st_size, "oid": etag_of(path)}
+        yield {"type": "file", "path": name, "size": path.stat().st_size, "oid": content_id(path)}
     elif any(n.startswith(name + "/") for n in repository.files):
         yield {"type": "directory", "path": name, "size": 0, "oid": hashlib.sha1(name.encode()).hexdigest()}
 
@@ -273,8 +345,7 @@ def serve(root: Path, *, port: int = 0) -> Iterator[tuple[str, Hub]]:
     """Serve ``root`` on 127.0.0.1 in a thread; gives the endpoint and the state to set faults on."""
     hub = Hub(root)
     handler = type("BoundHandler", (Handler,), {"hub": hub})
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", port), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

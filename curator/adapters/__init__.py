@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
+    from collections.abc import Iterator, Mapping, MutableMapping
 
     from curator.data import Resolved, Row, Sampling, Where
 
@@ -20,4 +20,14 @@ class Adapter(Protocol):
 
     def rows(self, where: Where, resolved: Resolved, *, seed: str, sampling: Sampling) -> Iterator[Row]:
         """Its rows, lazily, in an order that depends on ``where``, ``resolved``, ``seed`` and ``sampling`` alone."""
+        ...
+
+
+class Digesting(Protocol):
+    """What an adapter may have besides, for locks."""
+
+    PINNED: bool  # whether `revision` names what can never change, so that a lock is believed without asking
+
+    def digests(self, where: Where, resolved: Resolved) -> Mapping[str, str]:
+        """Hashes of the files, as the source tells them. Raises SourceError."""
         ...

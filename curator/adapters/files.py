@@ -56,6 +56,12 @@ def rows(where: Where, resolved: Resolved, *, seed: str, sampling: Sampling) -> 
         raise SourceError(f"{where.path}: {error.strerror or error}") from None
 
 
+def digests(where: Where, resolved: Resolved) -> dict[str, str]:
+    """SHA-256 of each file."""
+    root = _root(where)
+    return {name: f"sha256:{_sha256(_inside(root, name)).hex()}" for name in resolved.files}
+
+
 def _root(where: Where) -> Path:
     if not where.path:
         raise SourceError("a source of local files needs `path`")

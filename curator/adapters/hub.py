@@ -21,6 +21,7 @@ from curator.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping, Sequence
 
+PINNED = True  # a commit never changes
 BLOCK = 1 << 20  # bytes asked for at a time where a file is read from end to end
 
 
@@ -40,8 +41,17 @@ def resolve(where: Where, *, memo: MutableMapping[str, Any]) -> Resolved:
 def rows(where: Where, resolved: Resolved, *, seed: str, sampling: Sampling) -> Iterator[Row]:
     """The rows of the files that ``resolve`` named, at the commit that it pinned."""
     files = [_open_later(where.dataset or "", resolved.revision or "main", name) for name in resolved.files]
-    with _translated(where):
+    with _translated(where, commit=resolved.revision):
         yield from reading.read(files, where, seed=seed, sampling=sampling)
+
+
+def digests(where: Where, resolved: Resolved) -> dict[str, str]:
+    """SHA-256 of the files that the hub keeps as large ones, the git hash of the others."""
+    from huggingface_hub import HfApi
+
+    with _translated(where):
+        found: Any = HfApi().get_paths_info(where.dataset or "", list(resolved.files), revision=resolved.revision, repo_type="dataset")
+        return {f.path: f"sha256:{f.lfs.sha256}" if f.lfs else f"git:{f.blob_id}" for f in found}
 
 
 def _info(where: Where, memo: MutableMapping[str, Any]) -> Any:
@@ -144,35 +154,39 @@ def _open_later(dataset: str, revision: str, name: str) -> File:
     def opened() -> Any:
         # Parquet asks for the ranges it wants; lines are read from end to end.
         cache = {"cache_type": "none"} if reading.format_of(name) == "parquet" else {"cache_type": "readahead"}
-        return HfFileSystem().open(f"datasets/{dataset}@{revision}/{name}", "rb", block_size=BLOCK, **cache)
+        file = HfFileSystem().open(f"datasets/{dataset}@{revision}/{name}", "rb", block_size=BLOCK, **cache)
+        file.cache.fetcher = network.charged(file.cache.fetcher)
+        return file
 
     return File(name, opened)
 
 
 @contextmanager
-def _translated(where: Where) -> Iterator[None]:
+def _translated(where: Where, *, commit: str | None = None) -> Iterator[None]:
     """Foreign errors as SourceError that says which dataset, what was found and what to do."""
     from huggingface_hub import errors
 
     network.be_patient()
-    foreign: tuple[type[Exception], ...] = (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, OSError, *network.errors())
+    foreign: tuple[type[Exception], ...] = (SourceError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, OSError, *network.errors())
     try:
         yield
-    except (SourceError, *foreign) as error:
+    except foreign as error:
         name = f"{where.dataset}{f' ({where.subset})' if where.subset else ''}"
-        raise SourceError(f"{name}: {_said(error, where)}") from None
+        raise SourceError(f"{name}: {_said(error, where, commit)}") from None
 
 
-def _said(error: Exception, where: Where) -> str:
-    """A foreign error in words: what was found, and what to do."""
+def _said(error: Exception, where: Where, commit: str | None) -> str:
+    """A foreign error in words: what was found, and what to do; ``commit`` where rows of it were being read."""
     from huggingface_hub import errors
 
     page = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/datasets/{where.dataset}"
     login = "log in (`hf auth login`, or HF_TOKEN)"
+    gone = f"a file of commit {commit} is gone ({_first_line(error)}); take what there is with --update, if it is locked"
     sayings: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
         (SourceError, str(error)),
         (network.GaveUp, f"{error}; try again later (what is there is kept), or give it more time with --retry-budget"),
         (errors.GatedRepoError, f"gated; accept its terms at {page} and {login}"),
+        ((errors.RevisionNotFoundError, FileNotFoundError) if commit else (), gone),
         (errors.RevisionNotFoundError, f"no revision {where.revision!r}; mend `revision`, or leave it out for main"),
         (errors.RepositoryNotFoundError, f"no such dataset at {page}, or it is private: mend the name, or {login}"),
         (errors.EntryNotFoundError, f"a file is not there: {_first_line(error)}"),

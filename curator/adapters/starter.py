@@ -37,6 +37,12 @@ def resolve(where: Where, *, memo: MutableMapping[str, Any]) -> Resolved:
     return Resolved(revision=digest[:40], license="CC0-1.0", files=tuple(e["file"] for e in files))
 
 
+def digests(where: Where, resolved: Resolved) -> dict[str, str]:
+    """SHA-256 of each file, as the corpus's manifest says."""
+    known = {str(e["file"]): f"sha256:{e['sha256']}" for e in manifest()}
+    return {name: known[name] for name in resolved.files}
+
+
 def rows(where: Where, resolved: Resolved, *, seed: str, sampling: Sampling) -> Iterator[Row]:
     """One row a file: ``path``, ``text`` and ``language`` for code and text; the JSON object for conversations."""
     names = list(resolved.files)

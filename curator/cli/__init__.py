@@ -28,7 +28,7 @@ COMMANDS = (
     *(sets.build, sets.plan, sets.validate, sets.show),
     *(reviewing.check, reviewing.report, reviewing.diff),
     *(lists.sources, lists.mixes, lists.schema),
-    keeping.cache,
+    *(keeping.lock_command, keeping.verify, keeping.cache),
 )
 for command in COMMANDS:
     cli.add_command(command)

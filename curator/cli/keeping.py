@@ -1,20 +1,25 @@
-"""Commands over what is kept between builds: the cache."""
+"""Commands over what is kept between builds: locks and the cache; and whether a finished build still holds."""
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.options import json_option
+from curator.cli.options import catalog_option, find_catalog, json_option
 from curator.cli.output import console, print_json, say
+from curator.errors import ANSWER_IS_NO, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from curator.build import Care
     from curator.cache import Kept
+    from curator.lock import Lock
+    from curator.plan import Plan
 
 
 def careful(*, no_cache: bool, retry_budget: float | None) -> Care:
@@ -44,6 +49,105 @@ def tidy(care: Care) -> None:
         say(f"note: {lost}")
     if care.cache:
         care.cache.prune(most=size_limit())
+
+
+def lock_place(mix: Path, named: Path | None) -> Path:
+    """Where the lock of a mix is, or would be."""
+    from curator import lock
+
+    return named or lock.place(mix)
+
+
+def locked(care: Care, place: Path | None, *, frozen: bool, update: tuple[str, ...]) -> Care:
+    """``care`` with the lock of the mix, where there is one. Raises UsageError where one is demanded and there is none."""
+    from dataclasses import replace
+
+    from curator import lock
+
+    if frozen and update:
+        raise UsageError("--frozen and --update exclude each other; leave one out")
+    if place is None or not place.exists():
+        if frozen:
+            raise UsageError(f"{place}: no such lock, and --frozen demands it; write it with `curate lock`")
+        return care
+    return replace(care, lock=lock.read(place), frozen=frozen, update=frozenset(update))
+
+
+def beside_lock(care: Care, plan: Plan) -> Iterator[str]:
+    """What a build takes that its lock does not say."""
+    for key, stream in () if plan.offline else plan.streams.items():
+        if care.lock and not care.update and care.locked(stream) != plan.resolved[key]:
+            known = key in care.lock.sources
+            yield f"{key}: {'not as locked' if known else 'not in the lock'}, taken as it is now; `curate lock` renews the lock"
+
+
+def renew(place: Path, old: Lock | None, plan: Plan) -> None:
+    """Write the lock of a plan and say what is new in it."""
+    from curator import lock
+
+    new = lock.made(plan)
+    lock.write(place, new)
+    lines = lock.changes(old, new) if old else [f"{len(new.sources)} streams, {sum(len(s.files) for s in new.sources.values())} files"]
+    say(f"{place}: " + ("nothing has changed" if not lines else "renewed" if old else "written"))
+    for line in lines:
+        say(f"  {line}")
+
+
+@click.command("lock")
+@click.argument("mix")
+@click.option("--update", multiple=True, metavar="SOURCE", help="Renew only this source (may be given again); default: all.")
+@click.option("--tokenizer", help="Another tokenizer than the mix names.")
+@click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="The file to write; default: MIX with the ending .lock.")
+@click.option("--retry-budget", type=click.FloatRange(0, 86400), help="Seconds that each source may lose to failed requests; default 300.")
+@catalog_option
+def lock_command(
+    mix: str, update: tuple[str, ...], tokenizer: str | None, lock_file: Path | None, retry_budget: float | None, catalog_folder: Path | None
+) -> None:
+    """Write down what a mix means today: commit, licence, files with their hashes, tokenizer. Builds then take just that."""
+    from curator import build as building
+
+    catalog = find_catalog(catalog_folder)
+    file = catalog.mix_file(mix)
+    place = lock_place(file, lock_file)
+    care = careful(no_cache=False, retry_budget=retry_budget)
+    care = locked(care, place if update else None, frozen=False, update=update)
+    say(f"reading {file.name}, finding its sources")
+    plan, _ = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
+    renew(place, _readable(place), plan)
+
+
+def _readable(place: Path) -> Lock | None:
+    from curator import lock
+
+    try:
+        return lock.read(place) if place.exists() else None
+    except UsageError as error:
+        say(f"note: {error}")
+        return None
+
+
+@click.command()
+@click.argument("folder", metavar="BUILD", type=click.Path(path_type=Path))
+@click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="Check the build against this lock too.")
+@json_option
+def verify(folder: Path, lock_file: Path | None, as_json: bool) -> None:
+    """Go through a build as if it came from a stranger: every file, every document, every number of its manifest. Code 1 where one is wrong."""
+    from curator import artifact, lock
+    from curator import verify as verifying
+
+    manifest = artifact.manifest(folder)
+    faults = verifying.faults(folder, manifest, lock=lock.read(lock_file) if lock_file else None)
+    if as_json:
+        print_json({"ok": not faults, "checks": verifying.CHECKS, "faults": faults})
+    else:
+        for fault in faults:
+            click.echo(f"wrong: {fault}")
+        if not faults:
+            click.echo(
+                f"{folder}: {manifest['samples']:,} samples, {manifest['documents']:,} documents, {len(manifest['files'])} files: all as the manifest says"
+            )
+    if faults:
+        sys.exit(ANSWER_IS_NO)
 
 
 @click.group()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.keeping import careful, tidy
+from curator.cli.keeping import beside_lock, careful, lock_place, locked, renew, tidy
 from curator.cli.options import against_option, build_argument, catalog_option, find_catalog, json_option
 from curator.cli.output import console, print_json, progress_bar, say
 from curator.errors import UsageError
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 @click.option("--allow-short", is_flag=True, help="Accept categories and gates that the sources cannot fill.")
 @click.option("--force", is_flag=True, help="Replace the build that is there.")
 @against_option
+@click.option("--frozen", is_flag=True, help="Demand the lock of the mix, and take nothing but what it says.")
+@click.option("--update", multiple=True, is_flag=False, flag_value="*", metavar="[SOURCE]", help="After MIX: find SOURCE (or all) anew, and renew the lock.")
+@click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="The lock; default: MIX with the ending .lock.")
 @click.option("--no-cache", is_flag=True, help="Keep nothing of what is pulled, and use nothing that was kept.")
 @click.option("--retry-budget", type=click.FloatRange(0, 86400), help="Seconds that each source may lose to failed requests; default 300.")
 @catalog_option
@@ -39,12 +42,16 @@ def build(
     allow_short: bool,
     force: bool,
     against: tuple[str, ...],
+    frozen: bool,
+    update: tuple[str, ...],
+    lock_file: Path | None,
     no_cache: bool,
     retry_budget: float | None,
     catalog_folder: Path | None,
     as_json: bool,
 ) -> None:
-    """Turn a mix into a calibration set. What it pulls is kept: a build that was interrupted goes on where it was."""
+    """Turn a mix into a calibration set. What it pulls is kept: a build that was interrupted goes on where it was.
+    Where the mix has a lock, its commits are taken."""
     from curator import artifact
     from curator import build as building
 
@@ -52,6 +59,8 @@ def build(
     file = catalog.mix_file(mix)
     target = out or Path("builds") / file.stem
     care = careful(no_cache=no_cache, retry_budget=retry_budget)
+    place = None if offline and not frozen else lock_place(file, lock_file)
+    care = locked(care, place, frozen=frozen, update=update)
     with artifact.claimed(target):
         artifact.refuse_target(target, force=force)
         if offline:
@@ -60,11 +69,13 @@ def build(
         else:
             say(f"reading {file.name}, finding its sources")
             plan, encoder = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
-        for note in plan.notes:
+        for note in (*plan.notes, *beside_lock(care, plan)):
             say(f"note: {note}")
         workers = jobs or building.default_jobs()
         with progress_bar(plan.samples) as progress:
             manifest = building.build(plan, encoder, target, jobs=workers, allow_short=allow_short, force=force, against=against, progress=progress, care=care)
+    if update and place is not None:
+        renew(place, care.lock, plan)
     tidy(care)
     if as_json:
         print_json({k: v for k, v in manifest.items() if k not in ("files", "mix")} | {"out": str(target)})

@@ -41,18 +41,18 @@ def mix(dataset: Callable[..., str], write_mix: Callable[..., Path], tmp_path: P
     """Six sources of different kinds, each of several batches; a template that counts, drops, and duplicates."""
     chat = {"columns": ["messages"], "formatter": "chat_completion", "category": "Chat"}
     text = {"columns": ["t"], "formatter": "raw_text", "category": "Text"}
-    lines = b"".join(json.dumps({"t": prose(300, seed=50_000 + n)}).encode() + b"\n" for n in range(600)) + b"{broken\n"
+    lines = b"".join(json.dumps({"t": prose(300, seed=50_000 + n)}).encode() + b"\n" for n in range(400)) + b"{broken\n"
     entries = [
-        {"dataset": dataset("r-chat", chat_rows(1500), groups=100), "num_samples": 120, **chat},
-        {"dataset": dataset("r-twice", chat_rows(900), groups=100), "num_samples": 60, **chat},
-        {"dataset": dataset("r-text", [{"t": prose(250, seed=10_000 + n)} for n in range(700)], groups=50), "num_samples": 150, **text},
+        {"dataset": dataset("r-chat", chat_rows(800), groups=100), "num_samples": 60, **chat},
+        {"dataset": dataset("r-twice", chat_rows(500), groups=100), "num_samples": 30, **chat},
+        {"dataset": dataset("r-text", [{"t": prose(250, seed=10_000 + n)} for n in range(400)], groups=50), "num_samples": 80, **text},
         {
             "dataset": dataset("r-rotate", [{"t": prose(200, seed=20_000 + n)} for n in range(600)], groups=50),
             "num_samples": 100,
             **text,
             "formatter_params": {"prefix": "{{ rotate(['one', 'two', 'three', 'four', 'five']) }}: {{ row.t[:20] }}"},
         },
-        {"dataset": dataset("r-lines", files={"a.jsonl": lines}), "data_files": "a.jsonl", "num_samples": 100, **text},
+        {"dataset": dataset("r-lines", files={"a.jsonl": lines}), "data_files": "a.jsonl", "num_samples": 60, **text},
         {"dataset": dataset("r-dry", [{"t": prose(100, seed=30_000 + n)} for n in range(40)]), "num_samples": 40, **text},
     ]
     return write_mix(entries, tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))

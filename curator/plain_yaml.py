@@ -1,0 +1,52 @@
+"""YAML from strangers to plain data: no tags, no bombs. Bounds on size, depth, and on the values once aliases are followed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from curator.errors import UsageError
+
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MAX_BYTES = 4 << 20
+MAX_NODES = 200_000
+MAX_DEPTH = 50
+
+
+def read(file: Path, *, most: int = MAX_BYTES) -> Any:
+    """The data in a file of at most ``most`` bytes. Raises UsageError with the file's name."""
+    try:
+        if file.stat().st_size > most:
+            raise UsageError(f"{file}: more than {most >> 20} MiB; too large to be read as YAML")
+        return load(file.read_text(encoding="utf-8-sig"), name=str(file), nodes=MAX_NODES * max(1, most // MAX_BYTES))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read: {error}") from None
+
+
+def load(text: str, *, name: str, nodes: int = MAX_NODES) -> Any:
+    """The data in a text. Raises UsageError, which begins with ``name``."""
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise UsageError(f"{name}: nested deeper than {MAX_DEPTH} levels")
+        node = yaml.compose(text, Loader=LOADER)
+        if node is not None and _size(node, {}) > nodes:
+            raise UsageError(f"{name}: more than {nodes} values once aliases are followed; is this an alias bomb?")
+        return yaml.load(text, Loader=LOADER)  # noqa: S506 - a safe one
+    except yaml.YAMLError as error:
+        raise UsageError(f"{name}: not plain YAML: {error}") from None
+    except (ValueError, OverflowError, TypeError, RecursionError) as error:
+        raise UsageError(f"{name}: a value that cannot be read: {error}") from None
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, each alias counted in full; a node within itself is without end."""
+    if id(node) not in known:
+        known[id(node)] = 1 << 62
+        children = [n for pair in node.value for n in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + (sum(_size(c, known) for c in children) if isinstance(node, yaml.CollectionNode) else 0)
+    return known[id(node)]

@@ -1,0 +1,183 @@
+"""A network that fails: what is tried again, for how long, what it costs, and what is said in the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curator import network
+from tests.conftest import chat_rows, prose, small_tokenizer
+from tests.hub import WEATHER, Fault, Hub
+from tests.integration.test_resume import bytes_of, described
+
+Run = Callable[..., tuple[int, str, str]]
+ENTRY = {"columns": ["messages"], "formatter": "chat_completion", "category": "Chat"}
+
+
+@pytest.fixture
+def small(dataset: Callable[..., str], write_mix: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """A mix of one source for each name, which owes 3 samples."""
+
+    def make(*names: str) -> Path:
+        rows = [[{"t": prose(120, seed=1000 * p + n)} for n in range(40)] for p, _ in enumerate(names)]
+        text = {"columns": ["t"], "formatter": "raw_text", "num_samples": 3}
+        entries = [{"dataset": dataset(n, r), "category": n, **text} for n, r in zip(names, rows, strict=True)]
+        return write_mix(entries, tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+
+    return make
+
+
+def test_three_requests_in_ten_fail_and_the_bytes_are_the_same(
+    run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "IDLE", 1.0)
+    text = {"columns": ["t"], "formatter": "raw_text"}
+    lines = b"".join(b'{"t": "%s"}\n' % prose(200, seed=n).encode() for n in range(3000))
+    entries = [{"dataset": dataset(f"w{n}", chat_rows(500)[n * 100 : (n + 1) * 100], groups=10), "num_samples": 20, **ENTRY} for n in range(4)]
+    entries.append({"dataset": dataset("w-lines", files={"a.jsonl": lines}), "data_files": "a.jsonl", "num_samples": 100, **text})
+    mix = write_mix(entries, tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+    costs = []
+    for name, share in (("fair", 0.0), ("foul", 0.3)):
+        hub.bad_weather = share
+        hub.requests.clear()
+        started = time.monotonic()
+        code, _, err = run("build", mix, "--out", tmp_path / name, "--no-cache", "--retry-budget", "200")
+        assert code == 0, err
+        costs.append((hub.requests.total(), time.monotonic() - started))
+    assert bytes_of(tmp_path / "foul") == bytes_of(tmp_path / "fair")
+    assert described(tmp_path / "foul") == described(tmp_path / "fair")
+    assert len(hub.struck) == len(WEATHER), "every kind of failure came up"
+    assert hub.struck.total() >= 0.25 * costs[1][0]
+    assert f"{hub.struck.total()} requests failed and were sent again" in err
+    print(f"fair: {costs[0][0]} requests, {costs[0][1]:.1f} s; with 30 % failing: {costs[1][0]} requests, {costs[1][1]:.1f} s")
+
+
+def test_retry_after_is_honoured(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
+    mix = small("later")
+    hub.fail("tests/later", Fault(status=429, retry_after="2", times=1))
+    started = time.monotonic()
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--retry-budget", "10")
+    assert code == 0, err
+    assert time.monotonic() - started >= 2
+
+
+def test_a_wait_that_is_longer_than_the_budget_is_not_begun(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
+    mix = small("muchlater")
+    hub.fail("tests/muchlater", Fault(status=429, retry_after="3600"))
+    started = time.monotonic()
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--retry-budget", "5")
+    assert code == 3
+    assert time.monotonic() - started < 5
+    for said in ("tests/muchlater", "answered 429", "asks to wait 3600 s", "--retry-budget"):
+        assert said in err, err
+
+
+def test_the_end_of_the_budget_names_the_source_and_what_was_tried(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
+    mix = small("one", "two", "three")
+    hub.fail("tests/one", Fault(status=503))
+    hub.fail("tests/two", Fault(reset=True, path="*.parquet"))
+    started = time.monotonic()
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--retry-budget", "1.5")
+    assert code == 3
+    assert time.monotonic() - started < 20
+    assert "2 sources cannot be used" in err
+    assert "tests/one" in err
+    assert "answered 503" in err
+    assert "tests/two" in err
+    assert "tests/three" not in err
+    assert "Traceback" not in err
+
+
+def test_a_slow_source_holds_up_nobody_else(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
+    names = [f"s{n}" for n in range(6)]
+    mix = small(*names)
+    run("plan", mix)  # so that only rows are slow
+    for name in names[1:]:
+        hub.fail(f"tests/{name}", Fault(delay=0.15, path="*.parquet"))
+    hub.fail("tests/s0", Fault(delay=1.5, path="*.parquet"))
+    finished: dict[str, float] = {}
+    watching = threading.Event()
+    started = time.monotonic()
+
+    def watch() -> None:
+        while not watching.wait(0.02):
+            for name in names:
+                if any(f"/{name}/resolve/" in r for r in list(hub.requests)):
+                    finished.setdefault(name, time.monotonic() - started)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--jobs", "2")
+    took = time.monotonic() - started
+    watching.set()
+    thread.join()
+    assert code == 0, err
+    assert max(finished.values()) < took - 1.0, f"all were asked long before the slow one was done: {finished}, {took:.1f} s"
+
+
+def test_a_token_goes_to_the_hub_and_to_nobody_else(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "hf_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC2dE4f"
+    monkeypatch.setenv("HF_TOKEN", token)
+    heard: list[dict[str, str]] = []
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(dict(self.headers.items()))
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    mix = small("moved")
+    hub.fail("tests/moved", Fault(redirect=f"http://localhost:{server.server_address[1]}", path="*.parquet"))
+    code, out, err = run("build", mix, "--out", tmp_path / "B")
+    server.shutdown()
+    server.server_close()
+    assert code == 3
+    assert heard, "the redirect was followed"
+    assert hub.tokens == {f"Bearer {token}"}
+    assert all(token not in str(headers) and "uthorization" not in str(headers) for headers in heard)
+    assert token not in out + err
+
+
+def test_tokens_are_taken_out_of_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "a-token-of-another-form")
+    text = "Authorization: Bearer abc.def and hf_abcdefghijklmnopqrstuvwxyz0123 and a-token-of-another-form"
+    assert network.redacted(text) == "Authorization: Bearer [token] and [token] and [token]"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [({"Retry-After": "7"}, 7), ({"Retry-After": "soon"}, None), ({}, None), ({"RateLimit": '"api";r=0;t=12'}, 12), ({"RateLimit": '"api";r=5;t=12'}, None)],
+)
+def test_what_a_server_asks_for(headers: dict[str, str], seconds: float | None) -> None:
+    assert network.asked_to_wait(headers) == seconds
+
+
+def test_a_date_to_wait_for() -> None:
+    from datetime import UTC, datetime, timedelta
+    from email.utils import format_datetime
+
+    moment = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    asked = network.asked_to_wait({"Retry-After": moment})
+    assert asked is not None
+    assert 25 < asked <= 30
+
+
+def test_jitter_comes_from_a_seed() -> None:
+    waits = [[network.Budget("a")._backoff(n) for n in range(1, 8)] for _ in range(2)]
+    assert waits[0] == waits[1]
+    assert waits[0] != [network.Budget("b")._backoff(n) for n in range(1, 8)]
+    assert all(network.FIRST_WAIT / 2 <= w <= network.LONGEST_WAIT for w in waits[0])

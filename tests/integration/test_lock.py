@@ -1,0 +1,183 @@
+"""A lock holds a mix to what it meant: when the hub moves on, when it loses what was locked, when files change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import _TREE, prose, small_tokenizer
+from tests.hub import Hub
+from tests.integration.test_resume import bytes_of
+
+Run = Callable[..., tuple[int, str, str]]
+CARD = "license: mit\nconfigs:\n- config_name: default\n  data_files: data/*.parquet"
+
+
+def rows(seed: int) -> list[dict[str, Any]]:
+    return [{"t": prose(120, seed=seed + n)} for n in range(60)]
+
+
+@pytest.fixture
+def mix(dataset: Callable[..., str], write_mix: Callable[..., Path], tmp_path: Path) -> Path:
+    text = {"columns": ["t"], "formatter": "raw_text", "num_samples": 5}
+    entries = [{"dataset": dataset(n, rows(s), card=CARD), **text} for n, s in (("l-one", 0), ("l-two", 1000))]
+    return write_mix(entries, tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+
+
+def new_commit(hub: Hub, name: str, *, keep_old: bool) -> None:
+    """Other rows under the same name, as a new commit; the old one is still served, or is gone."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = _TREE / "datasets" / name
+    pq.write_table(pa.Table.from_pylist(rows(5000)), folder / "data" / "more.parquet")
+    (folder / "README.md").write_text(f"---\n{CARD.replace('mit', 'apache-2.0')}\n---\n", encoding="utf-8")
+    old = hub._repositories.pop(("datasets", name))
+    if keep_old and old is not None:
+        hub.past[old.commit] = old
+
+
+def test_a_lock_is_read_in_a_diff(run: Run, mix: Path) -> None:
+    code, _, err = run("lock", mix)
+    assert code == 0, err
+    locked = yaml.safe_load(mix.with_suffix(".lock").read_text(encoding="utf-8"))
+    assert locked["format"] == "curate-lock/1"
+    assert set(locked["sources"]) == {"l_one", "l_two"}
+    one = locked["sources"]["l_one"]
+    assert len(one["revision"]) == 40
+    assert one["license"] == "mit"
+    assert all(h.startswith(("git:", "sha256:")) for h in one["files"].values())
+    assert {"sha256", "chat_template_sha256"} <= locked["tokenizer"].keys()
+    assert "adapter hub" in locked["plugins"]
+    code, _, err = run("lock", mix)
+    assert code == 0
+    assert "nothing has changed" in err
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_the_hub_moves_on_and_frozen_builds_the_old_bytes(cached: bool, run: Run, mix: Path, hub: Hub, tmp_path: Path) -> None:
+    assert run("lock", mix)[0] == 0
+    assert run("build", mix, "--out", tmp_path / "old", *([] if cached else ["--no-cache"]))[0] == 0
+    new_commit(hub, "tests/l-one", keep_old=not cached)
+    code, _, err = run("build", mix, "--out", tmp_path / "frozen", "--frozen", *([] if cached else ["--no-cache"]))
+    assert code == 0, err
+    assert bytes_of(tmp_path / "frozen") == bytes_of(tmp_path / "old")
+    assert run("build", mix, "--out", tmp_path / "default")[0] == 0
+    assert bytes_of(tmp_path / "default") == bytes_of(tmp_path / "old"), "a lock that is there is used"
+
+
+def test_what_is_gone_is_named(run: Run, mix: Path, hub: Hub, tmp_path: Path) -> None:
+    assert run("lock", mix)[0] == 0
+    revision = yaml.safe_load(mix.with_suffix(".lock").read_text())["sources"]["l_one"]["revision"]
+    new_commit(hub, "tests/l-one", keep_old=False)
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--frozen", "--no-cache")
+    assert code == 3
+    assert "tests/l-one" in err
+    assert revision[:12] in err
+    assert "--update" in err
+    assert "tests/l-two" not in err
+
+
+def test_update_shows_what_changed(run: Run, mix: Path, hub: Hub, tmp_path: Path) -> None:
+    assert run("lock", mix)[0] == 0
+    assert run("build", mix, "--out", tmp_path / "old")[0] == 0
+    new_commit(hub, "tests/l-one", keep_old=True)
+    new_commit(hub, "tests/l-two", keep_old=True)
+    code, _, err = run("build", mix, "--out", tmp_path / "new", "--update", "l_one")
+    assert code == 0, err
+    (line,) = [x for x in err.splitlines() if "l_one: revision" in x]
+    assert "licence mit → apache-2.0" in line
+    assert "1 added" in line
+    assert "l_two" not in err
+    assert bytes_of(tmp_path / "new") != bytes_of(tmp_path / "old")
+    code, _, err = run("build", mix, "--out", tmp_path / "all", "--update")
+    assert code == 0, err
+    assert "l_two: revision" in err
+    assert run("build", mix, "--out", tmp_path / "again", "--frozen")[0] == 0
+    assert bytes_of(tmp_path / "again") == bytes_of(tmp_path / "all")
+
+
+def test_frozen_takes_nothing_else(run: Run, mix: Path, tmp_path: Path) -> None:
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--frozen")
+    assert code == 2
+    assert "curate lock" in err
+    assert run("lock", mix)[0] == 0
+    assert run("build", mix, "--out", tmp_path / "B", "--frozen", "--update")[0] == 2
+    text = mix.read_text(encoding="utf-8")
+    mix.write_text(text.replace('"num_samples": 5', '"num_samples": 4'), encoding="utf-8")
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--frozen")
+    assert code == 2
+    assert "has changed" in err
+    mix.write_text(text, encoding="utf-8")
+    template = tmp_path / "tokenizer" / "tokenizer_config.json"
+    template.write_text(template.read_text().replace("<s>{{", "<s> {{"), encoding="utf-8")
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--frozen")
+    assert code == 2
+    assert "chat_template_sha256" in err
+    assert not (tmp_path / "B").exists()
+
+
+def test_local_files_that_change_are_named(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "rows" / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(ord(name) * 100)), encoding="utf-8")
+    entry = {"path": "rows", "adapter": "files", "data_files": "*.jsonl", "columns": ["t"], "formatter": "raw_text", "num_samples": 5}
+    mix = write_mix([entry], tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+    assert run("lock", mix)[0] == 0
+    assert run("build", mix, "--out", tmp_path / "B", "--frozen")[0] == 0
+    (tmp_path / "rows" / "b.jsonl").write_text(json.dumps(rows(1)[0]) + "\n", encoding="utf-8")
+    code, _, err = run("build", mix, "--out", tmp_path / "C", "--frozen")
+    assert code == 2
+    assert "b.jsonl" in err
+    assert "a.jsonl" not in err
+    code, _, err = run("build", mix, "--out", tmp_path / "C")
+    assert code == 0
+    assert "not as locked" in err
+
+
+@pytest.mark.parametrize("text", ["[]", "format: curate-lock/9", "a: &a [*a]", "\0", "x: !!python/object/apply:os.system [ls]"])
+def test_a_lock_that_is_none_is_refused(text: str, run: Run, mix: Path, tmp_path: Path) -> None:
+    mix.with_suffix(".lock").write_text(text, encoding="utf-8")
+    code, _, err = run("build", mix, "--out", tmp_path / "B")
+    assert code == 2
+    assert "mix.lock" in err
+
+
+def test_verify_goes_through_a_build(run: Run, mix: Path, tmp_path: Path) -> None:
+    assert run("lock", mix)[0] == 0
+    build = tmp_path / "B"
+    assert run("build", mix, "--out", build)[0] == 0
+    code, out, err = run("verify", build, "--lock", mix.with_suffix(".lock"))
+    assert code == 0, out + err
+    (build / "README.md").write_text("x")
+    code, out, _ = run("verify", build)
+    assert code == 1
+    assert "README.md: changed" in out
+
+
+@pytest.mark.parametrize("what", ["text", "tokens", "sample"])
+def test_verify_finds_what_a_forged_manifest_hides(what: str, run: Run, mix: Path, tmp_path: Path) -> None:
+    import polars as pl
+
+    from curator import artifact
+
+    build = tmp_path / "B"
+    assert run("build", mix, "--out", build)[0] == 0
+    manifest = json.loads((build / "manifest.json").read_text(encoding="utf-8"))
+    documents = pl.read_parquet(build / "documents.parquet")
+    if what == "text":
+        documents.with_columns(text=pl.lit("other words")).write_parquet(build / "documents.parquet")
+    elif what == "tokens":
+        documents.with_columns(tokens=pl.col("tokens") + 1).write_parquet(build / "documents.parquet")
+    else:
+        manifest["sources"][0]["samples"] += 1
+    artifact.write_json(build / "manifest.json", manifest | {"files": artifact.file_table(build)})
+    assert run("check", build)[0] == 0, "its digests are right"
+    code, out, _ = run("verify", build)
+    assert code == 1, out
+    assert {"text": "text_sha256", "tokens": "position_ids", "sample": "l_one: samples"}[what] in out
