@@ -37,7 +37,12 @@ def example(*, hostile: bool = True, documents: int = 60) -> tuple[dict[str, Any
 def document(number: int, source: str, *, text: str | None = None) -> dict[str, Any]:
     question, answer = f"Question {number}: what is {number} + 1?\n", text or f"It is {number + 1}. 😀 שלום\n```python\nprint({number + 1})\n```\n" * 3
     call = '{"name": "add"}'
-    turns = [("user", "plain", question), ("assistant", "reasoning", "Let me add.\n"), ("assistant", "code" if text is None else "plain", answer), ("assistant", "tool_call", call)]
+    turns = [
+        ("user", "plain", question),
+        ("assistant", "reasoning", "Let me add.\n"),
+        ("assistant", "code" if text is None else "plain", answer),
+        ("assistant", "tool_call", call),
+    ]
     whole = "".join(part for _, _, part in turns)
     category = list(CATEGORIES)[number % len(CATEGORIES)]
     return {
@@ -63,7 +68,10 @@ def counted(name: str, tokens: int, **more: Any) -> dict[str, Any]:
 
 def coverage(sources: list[str], shown: list[dict[str, Any]]) -> dict[str, Any]:
     chance = random.Random("report")
-    programming = [counted(i, chance.randint(16_000, 90_000), required=4096, ok=True, detected_tokens=chance.choice([None, 12_000])) for i in languages.ids(languages.of_kind("programming"))]
+    programming = [
+        counted(i, chance.randint(16_000, 90_000), required=4096, ok=True, detected_tokens=chance.choice([None, 12_000]))
+        for i in languages.ids(languages.of_kind("programming"))
+    ]
     natural = [counted(i, chance.randint(9_000, 60_000), required=8192, ok=True, detected_tokens=9_000) for i in languages.ids(languages.of_kind("natural"))]
     natural[-1] |= {"tokens": 5_000, "ok": False}
     even = [TOKENS // len(sources)] * len(sources)
@@ -77,25 +85,60 @@ def coverage(sources: list[str], shown: list[dict[str, Any]]) -> dict[str, Any]:
         "by_license": [counted("MIT", TOKENS // 2), counted("not stated", TOKENS // 2)],
         "by_role": [counted(r, TOKENS // 4) for r in ("user", "assistant", "text", "template")],
         "by_kind": [counted(k, TOKENS // 4) for k in ("plain", "code", "reasoning", "tool_call")],
-        "owed": [{"source": s, "category": "Tool use", "owed": 2 + n, "samples": 2 + n - (n % 7 == 3), "tokens": SIZE * (2 + n)} for n, s in enumerate(sources)],
+        "owed": [
+            {"source": s, "category": "Tool use", "owed": 2 + n, "samples": 2 + n - (n % 7 == 3), "tokens": SIZE * (2 + n)} for n, s in enumerate(sources)
+        ],
         "lengths": [{"name": "0–127", "documents": 900}, {"name": "128–255", "documents": 700}, {"name": "16,384 and more", "documents": 12}],
         "length_quantiles": [{"name": "median", "tokens": 420}, {"name": "99 %", "tokens": 9000}],
         "cut": [{"source": s, "documents": 90, "tokens": SIZE, "documents_cut": 12, "tokens_cut": 4000} for s in sources],
         "rows": [
-            {"source": s, "dataset": f"org/{s}", "revision": "a" * 40, "license": "MIT", "evaluation": n == 2, "rows_read": 900, "documents_made": 880, "documents": 90, "dropped": 20}
+            {
+                "source": s,
+                "dataset": f"org/{s}",
+                "revision": "a" * 40,
+                "license": "MIT",
+                "evaluation": n == 2,
+                "rows_read": 900,
+                "documents_made": 880,
+                "documents": 90,
+                "dropped": 20,
+            }
             for n, s in enumerate(sources)
         ],
         "dropped": [{"source": s, "reason": "too short", "rows": 20} for s in sources],
         "repairs": [{"source": sources[0], "repair": "system joined to user", "documents": 4}],
         "languages_detected": [{"kind": "natural", "claimed": "he", "detected": "he", "documents": 12, "tokens": 9000}],
         "disagreements": [
-            {"sample": d["sample"], "start": 0, "source": d["source"], "kind": "programming", "claimed": d["language"], "detected": "ruby", "tokens": d["tokens"]} for d in shown[:8]
+            {
+                "sample": d["sample"],
+                "start": 0,
+                "source": d["source"],
+                "kind": "programming",
+                "claimed": d["language"],
+                "detected": "ruby",
+                "tokens": d["tokens"],
+            }
+            for d in shown[:8]
         ],
         "duplicates": [
-            {"kind": "near", "similarity": 0.93, "sample": 1, "start": 0, "other_sample": 2, "other_start": 0, "source": sources[0], "other_source": sources[1], "tokens": 70}
+            {
+                "kind": "near",
+                "similarity": 0.93,
+                "sample": 1,
+                "start": 0,
+                "other_sample": 2,
+                "other_start": 0,
+                "source": sources[0],
+                "other_source": sources[1],
+                "tokens": 70,
+            }
         ],
         "vocabulary": [{"size": 200_064, "occurring": 131_000, "share": 0.6548, "special": 54, "special_occurring": 9}],
-        "special_tokens": [{"id": 1, "token": "<s>", "occurrences": 4000}, {"id": 2, "token": "</s>", "occurrences": 4000}, {"id": 3, "token": "<never>", "occurrences": 0}],
+        "special_tokens": [
+            {"id": 1, "token": "<s>", "occurrences": 4000},
+            {"id": 2, "token": "</s>", "occurrences": 4000},
+            {"id": 3, "token": "<never>", "occurrences": 0},
+        ],
         "evaluation": [{"source": sources[2], "dataset": "org/bench", "documents": 90, "samples": 2, "tokens": 2 * SIZE, "share": 0.0034}],
         "overlap": [{"benchmark": "bench", "item": HOSTILE[0], "ngrams": 40, "matched": 39, "share": 0.975, "sample": 3, "start": 0, "source": sources[3]}],
         "overlap_benchmarks": [{"benchmark": "bench", "items": 164, "items_overlapping": 1, "documents_overlapping": 1, "ngram": 13}],

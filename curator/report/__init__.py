@@ -77,11 +77,15 @@ def _changes(comparison: Mapping[str, Any]) -> list[tables.Filled]:
 
 
 def _html(template: str, *, data: Any, **context: Any) -> str:
-    text = _environment().get_template(template).render(
-        data=Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).translate(IN_SCRIPT)),  # noqa: S704: nothing in it can end the element
-        style=Markup(_source("report.css")),  # noqa: S704: our own file
-        script=Markup(_source("report.js")),  # noqa: S704: our own file
-        **context,
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            data=Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).translate(IN_SCRIPT)),  # noqa: S704 - nothing in it can end the element
+            style=Markup(_source("report.css")),  # noqa: S704 - our own file
+            script=Markup(_source("report.js")),  # noqa: S704 - our own file
+            **context,
+        )
     )
     return UNSENDABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 

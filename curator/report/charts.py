@@ -5,6 +5,7 @@ Colours come from the classes that pygal gives (``color-0``, …) and the page's
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 Values = Sequence[float | None]
-NARROW, WIDE, HEIGHT = 560, 1216, 236  # drawn at the size of a screen of 1280 × 800, so that letters keep theirs
+NARROW, WIDE = 596, 1216  # drawn as large as on a screen of 1280 × 800, so that letters keep their size and all four charts fit
+TALL, LOW = 204, 186
 LETTER = 10.5  # pixels
-LABEL = 22  # letters of a name; the whole is in the tooltip and in the table
+LABEL = 26  # letters of a name; the whole is in the tooltip and in the table
 STEEP = 40  # a scale of powers of ten where the largest bar is more than this many times the median
 
 
@@ -67,8 +69,8 @@ def _lengths(coverage: Mapping[str, Any]) -> Chart | None:
     if not rows:
         return None
     counts = {"documents": [row.get("documents") or 0 for row in rows]}
-    names = [str(name).replace(" and more", "+") for name in _names(rows)]
-    return _standing("Length of documents", "Documents by their length in tokens", "lengths", names, counts, wide=False)
+    names = [re.split("[–\\s]", name)[0] for name in _names(rows)]  # the lower edge: 1,024–2,047 is 1,024
+    return _standing("Length of documents", "Documents by length in tokens, from one label to the next", "lengths", names, counts, wide=False)
 
 
 def _languages(coverage: Mapping[str, Any]) -> Chart | None:
@@ -76,13 +78,14 @@ def _languages(coverage: Mapping[str, Any]) -> Chart | None:
     rows = [(kind, row) for kind, rows in kinds.items() for row in rows]
     if not rows:
         return None
-    series = {kind: [row.get("tokens") or 0 if k == kind and row.get("ok") is not False else None for k, row in rows] for kind in kinds}
+    series: dict[str, Values] = {kind: [_met(row) if k == kind else None for k, row in rows] for kind in reversed(kinds)}
     series["below its gate"] = [row.get("tokens") or 0 if row.get("ok") is False else None for _, row in rows]
-    kept = {name: values for name, values in series.items() if any(v is not None for v in values)}
-    classes = [list(series).index(name) for name in kept]
     names = _names([row for _, row in rows])
-    chart = _standing("Languages", f"Tokens of each of {len(rows)} languages", "programming", names, series, stacked=True)
-    return Chart(chart.title, chart.caption, tuple(name if n in classes else "" for n, name in enumerate(series)), chart.table, chart.svg, chart.wide)
+    return _standing("Languages", f"Tokens of each of {len(rows)} languages", "programming", names, series, stacked=True)
+
+
+def _met(row: Row) -> float | None:
+    return None if row.get("ok") is False else row.get("tokens") or 0
 
 
 def _owed(coverage: Mapping[str, Any]) -> Chart | None:
@@ -105,37 +108,31 @@ def _lying(title: str, caption: str, table: str, names: Sequence[str], series: M
     """Horizontal bars: for names that are long."""
     from pygal import HorizontalBar
 
-    kept = {name: values for name, values in series.items() if any(v is not None for v in values)}
-    height = max(HEIGHT, 40 + 13 * len(names))
-    chart = _prepared(HorizontalBar, table, height=height, width=NARROW, truncate_label=LABEL + 6)
-    chart.x_labels = names[::-1]
-    for name in kept:
-        chart.add(name, list(kept[name])[::-1])
-    return Chart(title, caption, tuple(name if name in kept else "" for name in series), table, _svg(chart, title, caption), wide=False)
+    chart = _prepared(HorizontalBar, table, height=max(TALL, 30 + 12 * len(names)), width=NARROW)
+    drawn = _add(chart, names[::-1], {name: values[::-1] for name, values in series.items()})
+    return Chart(title, caption, drawn, table, _svg(chart, title, caption), wide=False)
 
 
-def _standing(
-    title: str, caption: str, table: str, names: Sequence[str], series: Mapping[str, Values], *, wide: bool = True, stacked: bool = False
-) -> Chart:
+def _standing(title: str, caption: str, table: str, names: Sequence[str], series: Mapping[str, Values], *, wide: bool = True, stacked: bool = False) -> Chart:
     """Vertical bars: for many names. Steep ones get a scale of powers of ten, and the caption says so."""
     from pygal import Bar, StackedBar
 
     values = [v for vs in series.values() for v in vs if v]
     steep = bool(values) and max(values) > STEEP * median(values)
-    chart = _prepared(
-        StackedBar if stacked and not steep else Bar,
-        table,
-        width=WIDE if wide else NARROW,
-        height=HEIGHT,
-        truncate_label=LABEL,
-        x_label_rotation=60 if wide else 25,
-        **({"logarithmic": True, "range": (min(values) / 2, max(values)), "zero": min(values) / 2} if steep else {}),
-    )
-    chart.x_labels = names
-    for name, numbers in series.items():
-        chart.add(name, list(numbers))
+    scale = {"logarithmic": True, "range": (min(values) / 2, max(values)), "zero": min(values) / 2} if steep else {}
+    width, height, turned = (WIDE, LOW, 55) if wide else (NARROW, TALL, 0)
+    chart = _prepared(StackedBar if stacked else Bar, table, width=width, height=height, x_label_rotation=turned, **scale)
+    drawn = _add(chart, names, series)
     told = f"{caption} (each line ten times the one below)" if steep else caption
-    return Chart(title, told, tuple(series) if len(series) > 1 else (), table, _svg(chart, title, told), wide=wide)
+    return Chart(title, told, drawn, table, _svg(chart, title, told), wide=wide)
+
+
+def _add(chart: Graph, names: Sequence[str], series: Mapping[str, Values]) -> tuple[str, ...]:
+    """Put the series in. Returns the names of those that have values, in the places of their colours."""
+    chart.x_labels = [name if len(name) <= LABEL else f"{name[: LABEL - 1]}…" for name in names]
+    for title, values in series.items():
+        chart.add(title, [None if v is None else {"value": v, "label": f"{name}, {title}"} for name, v in zip(names, values, strict=True)])
+    return tuple(title if any(v is not None for v in values) else "" for title, values in series.items())
 
 
 def _prepared(make: Any, name: str, **options: Any) -> Graph:
@@ -145,7 +142,7 @@ def _prepared(make: Any, name: str, **options: Any) -> Graph:
     spacing = {"margin": 6, "spacing": 6, "show_legend": False, "show_y_guides": True, "max_scale": 6, "min_scale": 2}
     chart = make(style=style, js=(), css=(), value_formatter=lambda value: f"{value:,.10g}", **spacing, **options)
     chart.uuid = name  # otherwise random, and two reports of one build would differ
-    return chart  # type: ignore[no-any-return]
+    return chart
 
 
 def _svg(chart: Graph, title: str, caption: str) -> Markup:
@@ -159,7 +156,7 @@ def _svg(chart: Graph, title: str, caption: str) -> Markup:
         element.attrib.pop("style", None)
         _tell(element)
     root.attrib |= {"role": "img", "aria-label": f"{title}: {caption}. The numbers are in the table below."}
-    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704: ElementTree has escaped every text
+    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree has escaped every text
 
 
 def _tell(element: ET.Element) -> None:
@@ -169,5 +166,5 @@ def _tell(element: ET.Element) -> None:
         element.remove(desc)
     if "value" in found:
         title = ET.Element("title")
-        title.text = f"{found.get('x_label', '')}: {found['value']}".strip(": ")
+        title.text = f"{found.get('label', '')}: {found['value']}"
         element.insert(0, title)

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from curator.report.tables import Column, Filled
 
 MAIN = frozenset(
-    "gates by_category programming_languages natural_languages claims owed by_license by_kind dropped repairs cut evaluation overlap_benchmarks vocabulary".split()
+    {
+        *("gates", "by_category", "programming_languages", "natural_languages", "claims", "owed", "by_license", "by_kind", "dropped", "repairs"),
+        *("cut", "evaluation", "overlap_benchmarks", "vocabulary"),
+    }
 )
 HARMLESS = re.compile(r"[\w .,:()+%/–-]*", re.ASCII)
 LONGEST = 200  # letters of a cell
@@ -64,5 +67,9 @@ def table(filled: Filled, most: int) -> str:
 def _cell(column: Column, value: Any) -> str:
     if value is None:
         return "–"
-    write: Mapping[str, Any] = {"number": number, "percent": percent, "flag": lambda ok: "yes" if ok else "**no**"}
+    write: Mapping[str, Any] = {"number": number, "percent": percent, "flag": _flag, "digest": lambda digest: literal(str(digest)[:12])}
     return str(write.get(column.kind, literal)(value))
+
+
+def _flag(met: bool) -> str:
+    return "yes" if met else "**no**"

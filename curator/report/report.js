@@ -132,9 +132,18 @@
     render();
   };
 
+  const opener = (entry) => { // the first words that the template did not add
+    let from = 0;
+    for (const [role, kind, units] of entry.turns) {
+      const text = entry.text.slice(from, (from += units)).trim();
+      if (text && role !== "template" && kind !== "template") return text;
+    }
+    return entry.text.trim();
+  };
+
   const item = (place, index) => {
     const entry = data().documents[place];
-    const button = make("button", { type: "button", dir: "auto" }, entry.text.trim().slice(0, 60) || "(no text)");
+    const button = make("button", { type: "button", dir: "auto" }, [...opener(entry).slice(0, 120)].slice(0, 60).join("") || "(no text)");
     button.append(make("small", {}, `${entry.source}, ${count(entry.tokens)} tokens`));
     button.addEventListener("click", () => go(index));
     return make("li", {}, button);

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Row = Mapping[str, Any]
-Kind = Literal["text", "code", "number", "percent", "flag"]
+Kind = Literal["text", "code", "digest", "number", "percent", "flag"]  # of a digest, twelve letters are shown
 Behind = Callable[[Row, Row], bool]  # row of a table, document
 
 
@@ -225,8 +225,17 @@ TABLES: tuple[Table, ...] = (
         _named("Licence", *_COUNTS),
         _same("license", of="name"),
     ),
-    Table("by_role", "role", "Roles", "Who speaks, by token; “template” is what the chat template adds.", _named("Role", *_COUNTS), _turn("role")),
-    Table("by_kind", "kind", "Kinds of text", "What the tokens are: plain text, code, reasoning, tool calls, tool lists.", _named("Kind", *_COUNTS), _turn("kind")),
+    Table(
+        "by_role",
+        "role",
+        "Roles",
+        "Who speaks, by token; “template” is what the chat template adds.",
+        _named("Role", *_COUNTS),
+        _turn("role"),
+    ),
+    Table(
+        "by_kind", "kind", "Kinds of text", "What the tokens are: plain text, code, reasoning, tool calls, tool lists.", _named("Kind", *_COUNTS), _turn("kind")
+    ),
     Table(
         "rows",
         "rows",
@@ -235,7 +244,7 @@ TABLES: tuple[Table, ...] = (
         (
             Column("source", "Source", "text"),
             Column("dataset", "Dataset", "text"),
-            Column("revision", "Revision", "code"),
+            Column("revision", "Revision", "digest"),
             Column("license", "Licence", "text"),
             Column("evaluation", "Evaluation material", "flag"),
             Column("rows_read", "Rows read"),
@@ -400,12 +409,18 @@ _MOVED = (
     Column("language", "Language", "text"),
     Column("tokens", "Tokens"),
     Column("head", "Beginning", "text"),
-    Column("text_sha256", "SHA-256 of the text", "code"),
+    Column("text_sha256", "SHA-256 of the text", "digest"),
 )
 
 COMPARED: tuple[Table, ...] = (
     Table("gates", "gates", "Gates", "Whether each is met, before and after.", _named("Gate", Column("a", "Before", "flag"), Column("b", "After", "flag"))),
-    Table("plan", "plan", "Plan", "What was asked for differently.", (Column("field", "Field", "code"), Column("a", "Before", "text"), Column("b", "After", "text"))),
+    Table(
+        "plan",
+        "plan",
+        "Plan",
+        "What was asked for differently.",
+        (Column("field", "Field", "code"), Column("a", "Before", "text"), Column("b", "After", "text")),
+    ),
     Table("categories", "category", "Categories", "", _compared("Category")),
     Table("programming_languages", "programming", "Programming languages", "", _compared("Language")),
     Table("natural_languages", "natural", "Natural languages", "", _compared("Language")),
@@ -414,7 +429,7 @@ COMPARED: tuple[Table, ...] = (
         "source",
         "Sources",
         "",
-        (*_compared("Source"), Column("a_revision", "Revision before", "code"), Column("b_revision", "Revision after", "code")),
+        (*_compared("Source"), Column("a_revision", "Revision before", "digest"), Column("b_revision", "Revision after", "digest")),
     ),
     Table("gained", "gained", "Documents gained", "At most the first 200.", _MOVED),
     Table("lost", "lost", "Documents lost", "At most the first 200.", _MOVED),
