@@ -9,6 +9,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import log10
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ Values = Sequence[float | None]
 NARROW, WIDE = 596, 1216  # drawn as large as on a screen of 1280 × 800, so that letters keep their size and all four charts fit
 TALL, LOW = 204, 186
 LETTER = 10.5  # pixels
-LABEL = 26  # letters of a name; the whole is in the tooltip and in the table
+LABEL, TURNED = 26, 18  # letters of a name, and of one that is turned; the whole is in the tooltip and in the table
 STEEP = 40  # a scale of powers of ten where the largest bar is more than this many times the median
 
 
@@ -109,7 +110,7 @@ def _lying(title: str, caption: str, table: str, names: Sequence[str], series: M
     from pygal import HorizontalBar
 
     chart = _prepared(HorizontalBar, table, height=max(TALL, 30 + 12 * len(names)), width=NARROW)
-    drawn = _add(chart, names[::-1], {name: values[::-1] for name, values in series.items()})
+    drawn = _add(chart, [_short(name, LABEL) for name in names[::-1]], names[::-1], {name: values[::-1] for name, values in series.items()})
     return Chart(title, caption, drawn, table, _svg(chart, title, caption), wide=False)
 
 
@@ -122,14 +123,20 @@ def _standing(title: str, caption: str, table: str, names: Sequence[str], series
     scale = {"logarithmic": True, "range": (min(values) / 2, max(values)), "zero": min(values) / 2} if steep else {}
     width, height, turned = (WIDE, LOW, 55) if wide else (NARROW, TALL, 0)
     chart = _prepared(StackedBar if stacked else Bar, table, width=width, height=height, x_label_rotation=turned, **scale)
-    drawn = _add(chart, names, series)
+    if steep:
+        chart.y_labels = [10**power for power in range(int(log10(max(values))) + 1) if min(values) / 2 <= 10**power <= max(values)]
+    drawn = _add(chart, [_short(name, TURNED) for name in names], names, series)
     told = f"{caption} (each line ten times the one below)" if steep else caption
     return Chart(title, told, drawn, table, _svg(chart, title, told), wide=wide)
 
 
-def _add(chart: Graph, names: Sequence[str], series: Mapping[str, Values]) -> tuple[str, ...]:
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _add(chart: Graph, labels: Sequence[str], names: Sequence[str], series: Mapping[str, Values]) -> tuple[str, ...]:
     """Put the series in. Returns the names of those that have values, in the places of their colours."""
-    chart.x_labels = [name if len(name) <= LABEL else f"{name[: LABEL - 1]}…" for name in names]
+    chart.x_labels = labels
     for title, values in series.items():
         chart.add(title, [None if v is None else {"value": v, "label": f"{name}, {title}"} for name, v in zip(names, values, strict=True)])
     return tuple(title if any(v is not None for v in values) else "" for title, values in series.items())
@@ -150,13 +157,21 @@ def _svg(chart: Graph, title: str, caption: str) -> Markup:
     root = chart.render_tree()
     for parent in list(root.iter()):
         for child in list(parent):
-            if callable(child.tag) or child.tag in ("defs", "style", "script", "title") or "tooltip-overlay" in child.get("class", ""):
+            if _useless(child):
                 parent.remove(child)
     for element in root.iter():
         element.attrib.pop("style", None)
         _tell(element)
     root.attrib |= {"role": "img", "aria-label": f"{title}: {caption}. The numbers are in the table below."}
     return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree has escaped every text
+
+
+def _useless(element: ET.Element) -> bool:
+    """Comments (a comment has a callable for a tag), what the policy of the page forbids, and bars of nothing."""
+    if callable(element.tag) or element.tag in ("defs", "style", "script", "title"):
+        return True
+    bar = element.find("rect") if element.get("class") == "bar" else None
+    return "tooltip-overlay" in element.get("class", "") or (bar is not None and not float(bar.get("height", 0)) * float(bar.get("width", 0)))
 
 
 def _tell(element: ET.Element) -> None:
