@@ -58,7 +58,7 @@ def document(number: int, source: str, *, text: str | None = None) -> dict[str, 
         "origin": {"dataset": f"org/{source}", "revision": "a" * 40, "split": "train", "row": str(number)},
         "text": whole,
         "turns": [{"role": role, "kind": kind, "chars": len(part), "tokens": 10} for role, kind, part in turns],
-        "pieces": ["<s>", *(whole[i : i + 4] for i in range(0, len(whole), 4)), "</s>"],
+        "pieces": [*(["<s>"] if number % 2 == 0 else []), *(whole[i : i + 4] for i in range(0, len(whole), 4)), *(["</s>"] if number % 2 == 0 else [])],
     }
 
 

@@ -91,7 +91,7 @@ def _html(template: str, *, data: Any, **context: Any) -> str:
 
 
 def _embedded(document: Row) -> dict[str, Any]:
-    """A document as the page's script takes it: lengths of turns in UTF-16 units, as its strings have."""
+    """A document as the page's script takes it: lengths of turns and tokens in UTF-16 units, as its strings have."""
     text = str(document.get("text") or "")
     turns, start = [], 0
     for turn in document.get("turns") or ():
@@ -100,7 +100,13 @@ def _embedded(document: Row) -> dict[str, Any]:
         start = end
     origin = {key: value for key, value in (document.get("origin") or {}).items() if value is not None}
     kept = {key: document.get(key) for key in ("sample", "start", "tokens", "cut", "source", "category", "language", "license", "excerpt")}
-    return kept | {"detected": document.get("language_detected"), "origin": origin, "text": text, "turns": turns, "pieces": document.get("pieces") or []}
+    return kept | {"detected": document.get("language_detected"), "origin": origin, "text": text, "turns": turns, "pieces": _pieces(document, text)}
+
+
+def _pieces(document: Row, text: str) -> list[str] | list[int]:
+    """The tokens: their lengths where they are the beginning of the text, which is not embedded twice."""
+    pieces = list(document.get("pieces") or ())
+    return [_units(piece) for piece in pieces] if text.startswith("".join(pieces)) else pieces
 
 
 def _units(text: str) -> int:

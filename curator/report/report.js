@@ -79,10 +79,15 @@
     piece.replace(/[\n\t\r\u0000\u200b-\u200f\u202a-\u202e\u2060-\u2069\u2028\u2029\ufeff]/g,
       (mark) => visible[mark] ?? `‹U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}›`);
 
+  const pieces = (entry) => {
+    let from = 0;
+    return entry.pieces.map((piece) => (typeof piece === "string" ? piece : entry.text.slice(from, (from += piece))));
+  };
+
   const tokens = (entry) => {
     const special = new Set(data().special);
     const line = make("pre", { class: "tokens", dir: "auto" });
-    for (const piece of entry.pieces) {
+    for (const piece of pieces(entry)) {
       const span = make("span", special.has(piece) ? { class: "special", title: "special token" } : {}, spelled(piece));
       line.append(span);
     }
@@ -175,7 +180,7 @@
     if (name === undefined) return;
     const row = [...document.querySelectorAll(`#${CSS.escape(anchor)} tr[data-documents]`)].find((r) => r.dataset.name === decodeURIComponent(name));
     if (!row || !reader || reader.open) return;
-    row.scrollIntoView({ block: "center" });
+    row.scrollIntoView({ block: "center", behavior: "instant" });
     open(anchor, row);
   };
 
