@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from curator import languages
+from curator.detect import LABELS
 
 CODE = {language.id for language in languages.PROGRAMMING}
 TALK = {language.id for language in languages.NATURAL}
@@ -54,7 +55,11 @@ class Recount:
         seen = Counter[str]()
         for d in held:
             seen[d["language"]] += d["tokens"] if d["language_detected"] else 0
-        return [{**row, "detected_tokens": seen[row["name"]]} for row in self.groups((d["language"], d, d["tokens"]) for d in held)]
+        blind = CODE - set(LABELS)
+        return [
+            {**row, "detected_tokens": None if row["name"] in blind else seen[row["name"]]}
+            for row in self.groups((d["language"], d, d["tokens"]) for d in held)
+        ]
 
     def code_blocks(self) -> Rows:
         return self.groups((t["language"] or "not named", d, t["tokens"]) for d, t in self.turns() if t["kind"] == "code" and d["language"] not in CODE)

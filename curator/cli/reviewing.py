@@ -49,9 +49,8 @@ def report(folder: Path, against: tuple[str, ...]) -> None:
 
     tables = review.again(folder, against=against)
     for row in tables.get("overlap_benchmarks", ()):
-        click.echo(
-            f"{row['benchmark']}: {row['items_overlapping']:,} of {row['items']:,} items share {row['ngram']} words in a row with {row['documents_overlapping']:,} documents"
-        )
+        shared = f"share {row['ngram']} words in a row with {row['documents_overlapping']:,} documents"
+        click.echo(f"{row['benchmark']}: {row['items_overlapping']:,} of {row['items']:,} items {shared}")
     click.echo(f"{folder}/report.html")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from curator import languages
+from curator import detect, languages
 from curator.coverage import duplicates
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _planned(table: Table, facts: Mapping[str, Any]) -> Table:
 
 def _spoken(documents: pl.DataFrame, kind: languages.Kind) -> Table:
     """The languages of a kind that documents claim and nothing contradicts: a document recognised as another language counts for
-    neither. ``detected_tokens`` are those in which the language was also recognised."""
+    neither. ``detected_tokens`` are those in which the language was also recognised, None where no detector knows it."""
     import polars as pl
 
     known = languages.ids(languages.of_kind(kind))
@@ -132,7 +132,9 @@ def _spoken(documents: pl.DataFrame, kind: languages.Kind) -> Table:
     agreeing = pl.col("language_detected") == pl.col("language")
     supported = claiming.filter(pl.col("language_detected").is_null() | agreeing)
     recognised = dict(supported.filter(agreeing).group_by("language").agg(pl.col("tokens").sum()).iter_rows())
-    return [{**row, "detected_tokens": int(recognised.get(row["name"], 0))} for row in _table(supported, "language", total=documents)]
+    blind = {name for name in known if kind == "programming" and name not in detect.LABELS}
+    rows = _table(supported, "language", total=documents)
+    return [{**row, "detected_tokens": None if row["name"] in blind else int(recognised.get(row["name"], 0))} for row in rows]
 
 
 def _code_blocks(documents: pl.DataFrame, turns: pl.DataFrame) -> Table:
