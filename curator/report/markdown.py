@@ -18,7 +18,7 @@ MAIN = frozenset(
         *("cut", "evaluation", "overlap_benchmarks", "vocabulary"),
     }
 )
-HARMLESS = re.compile(r"[\w .,:()+%/–-]*", re.ASCII)
+HARMLESS = re.compile(r"[\w .,:;=!?'()+%/–-]*", re.ASCII)
 LONGEST = 200  # letters of a cell
 
 
