@@ -127,7 +127,7 @@ def to_show(contents: Contents, tables: coverage.Tables) -> list[dict[str, Any]]
     kept = set(list(chosen)[:EMBEDDED])
     tokens = dict(contents.vocabulary.select("id", "token").iter_rows())
     offsets = contents.samples["tokens"].cum_sum().shift(1, fill_value=0).to_list()
-    licenses = {s["source"]: s["license"] for s in contents.facts["sources"]}
+    licenses = {s["source"]: s["license"] or coverage.NOT_STATED for s in contents.facts["sources"]}
     rows = (row for row in contents.documents.iter_rows(named=True) if (row["sample"], row["start"]) in kept)
     return [_shown(row, contents.ids[offsets[row["sample"]] + row["start"] :], tokens, licenses) for row in rows]
 
@@ -146,7 +146,8 @@ def _some_of_each(documents: pl.DataFrame) -> list[tuple[int, int]]:
     return list(first.select(PLACE).iter_rows())
 
 
-def _shown(row: Mapping[str, Any], ids: NDArray[Any], tokens: Mapping[int, str], licenses: Mapping[str, str | None]) -> dict[str, Any]:
+def _shown(row: Mapping[str, Any], ids: NDArray[Any], tokens: Mapping[int, str], licenses: Mapping[str, str]) -> dict[str, Any]:
     pieces = [tokens[i] for i in ids[: min(row["tokens"], PIECES)].tolist()]
     kept = {name: row[name] for name in (*PLACE, "tokens", "cut", "source", "category", "language", "language_detected", "origin")}
-    return {**kept, "license": licenses.get(row["source"]), "text": row["text"][:CHARACTERS], "turns": row["turns"], "pieces": pieces}
+    text = row["text"][:CHARACTERS]
+    return {**kept, "license": licenses[row["source"]], "text": text, "excerpt": len(text) < len(row["text"]), "turns": row["turns"], "pieces": pieces}

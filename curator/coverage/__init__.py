@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Table = list[dict[str, Any]]
 Tables = dict[str, Table]
 NOT_CLAIMED = "not claimed"
+NOT_STATED = "not stated"
 NOT_RECOGNISED = "not recognised"
 EDGES = (0, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)  # of the bins of document lengths, in tokens
 
@@ -29,8 +30,8 @@ def measure(documents: pl.DataFrame, samples: pl.DataFrame, ids: NDArray[Any], f
     after sample; ``facts`` is the manifest, of which ``sources``, ``tokenizer`` and ``special_tokens`` are read."""
     import polars as pl
 
-    licenses = {s["source"]: s["license"] or "not stated" for s in facts["sources"]}
-    documents = documents.with_columns(pl.col("source").replace_strict(licenses, default="not stated").alias("license"))
+    licenses = {s["source"]: s["license"] or NOT_STATED for s in facts["sources"]}
+    documents = documents.with_columns(pl.col("source").replace_strict(licenses, default=NOT_STATED).alias("license"))
     turns = _turns(documents)
     return {
         "by_category": _planned(_table(documents, "category"), facts),
