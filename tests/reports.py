@@ -142,7 +142,8 @@ def coverage(sources: list[str], shown: list[dict[str, Any]]) -> dict[str, Any]:
         "evaluation": [{"source": sources[2], "dataset": "org/bench", "documents": 90, "samples": 2, "tokens": 2 * SIZE, "share": 0.0034}],
         "overlap": [{"benchmark": "bench", "item": HOSTILE[0], "ngrams": 40, "matched": 39, "share": 0.975, "sample": 3, "start": 0, "source": sources[3]}],
         "overlap_benchmarks": [{"benchmark": "bench", "items": 164, "items_overlapping": 1, "documents_overlapping": 1, "ngram": 13}],
-        "claims": [{"name": "he", "kind": "natural", "claimed": True, "real": False, "tokens": 0}],
+        "code_blocks": [{"name": "python", "samples": 1, "documents": 1, "tokens": 9, "share": 0.01}],
+        "named_languages": [{"name": "he", "kind": "natural", "documents_naming": 7, "tokens": 0, "real": False}],
         "gates": gates,
         "totals": [{"samples": SAMPLES, "documents": 4100, "tokens": TOKENS}],
     }

@@ -178,7 +178,7 @@ def test_diff_says_what_changed(make: Callable[..., Path], run: Run, tmp_path: P
     assert any(line.startswith('+  "seed": 7') for line in found["mix_diff"])
     assert {r["source"] for r in found["sources"]} == {"a", "b"}
     assert "<title>" in (tmp_path / "diff.html").read_text()
-    assert "only in" in (tmp_path / "diff.md").read_text()
+    assert f"{len(texts[0] & texts[1]):,} documents are in both" in (tmp_path / "diff.md").read_text()
     code, out, _ = run("diff", a, b)
     assert code == 1
     assert f"{len(texts[0] & texts[1]):,} in both" in out

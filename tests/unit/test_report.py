@@ -180,7 +180,7 @@ def test_a_column_that_no_row_has_is_left_out() -> None:
         row["detected_tokens"] = None
         del row["required"], row["ok"]
     text = report.page(coverage, facts)
-    section = text[text.index('id="natural"') : text.index('id="claims"')]
+    section = text[text.index('id="natural"') : text.index('id="named"')]
     assert "Recognised tokens<" not in section
     assert "Gate met" not in section
     assert "Tokens<" in section
