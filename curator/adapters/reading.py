@@ -20,9 +20,9 @@ from curator.errors import SourceError
 WINDOW = 4  # files, and row groups, that are read side by side
 BUFFER_ROWS = 512  # of the shuffle buffer; a row leaves it when another comes
 BUFFER_BYTES = 16 << 20
-BATCH_ROWS = 128  # of a parquet row group decoded at a time
-MAX_ROW_BYTES = 64 << 20  # a longer line of JSON is an error, not a row
-MAX_WHOLE_BYTES = 512 << 20  # a JSON array is read whole
+BATCH_ROWS, BATCH_BYTES = 128, 256 << 20  # of a parquet row group decoded at a time
+MAX_ROW_BYTES = 64 << 20  # a longer line is an error; a larger row of parquet is dropped
+MAX_WHOLE_BYTES = 128 << 20  # a JSON array is read whole, and is many times its size in memory
 MAX_TEXT_BYTES = 8 << 20  # a text or source file
 PROBED_ROWS = 100  # rows after which a column that never appeared is an error
 FORMATS = {
@@ -201,13 +201,26 @@ def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
 
     def rows(group: int) -> Iterator[Row]:
         index = starts[group]
-        for batch in table.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(columns) or None, use_threads=False):
+        for batch in table.iter_batches(_batch_rows(table, group, columns), row_groups=[group], columns=list(columns) or None, use_threads=False):
             size = batch.nbytes // max(1, batch.num_rows)
+            if size > MAX_ROW_BYTES:
+                yield from (Row(f"{file.name}#{index + n}", {}, size, broken=f"a row of {size >> 20} MiB") for n in range(batch.num_rows))
+                index += batch.num_rows
+                continue
             for values in batch.to_pylist():
                 yield Row(f"{file.name}#{index}", values, size)
                 index += 1
 
     return [lambda group=group: rows(group) for group in range(table.num_row_groups)]  # type: ignore[misc]
+
+
+def _batch_rows(table: Any, group: int, columns: Sequence[str]) -> int:
+    """Rows to decode at a time. A text that stands once in a column's dictionary can be the value of every row, so no row is
+    taken for smaller than the whole of the largest column."""
+    described = table.metadata.row_group(group)
+    chunks = [described.column(n) for n in range(described.num_columns)]
+    sizes: list[int] = [c.total_uncompressed_size for c in chunks if not columns or c.path_in_schema.split(".")[0] in columns]
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max([1, *sizes])))
 
 
 def _decompressed(file: File) -> IO[bytes]:
@@ -257,10 +270,17 @@ def _csv(file: File) -> Iterator[Record]:
     csv.field_size_limit(MAX_ROW_BYTES)
     text = io.TextIOWrapper(_decompressed(file), encoding="utf-8-sig", errors="replace", newline="")
     try:
-        for values in csv.DictReader(text, delimiter="\t" if file.format == "tsv" else ","):
+        for values in csv.DictReader(_lines(file, text), delimiter="\t" if file.format == "tsv" else ","):
             yield {str(k): v for k, v in values.items()}, sum(len(str(v)) for v in values.values())
     except csv.Error as error:
         raise SourceError(f"{file.name}: not CSV: {error}") from None
+
+
+def _lines(file: File, text: IO[str]) -> Iterator[str]:
+    for line in iter(lambda: text.readline(MAX_ROW_BYTES + 1), ""):
+        if len(line) > MAX_ROW_BYTES:
+            raise SourceError(f"{file.name}: a line of more than {MAX_ROW_BYTES >> 20} MiB; is it CSV?")
+        yield line
 
 
 def _text(file: File) -> Iterator[Record]:

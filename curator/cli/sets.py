@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.keeping import beside_lock, careful, lock_place, locked, renew, tidy
+from curator.cli.keeping import allow, beside_lock, careful, lock_place, locked, renew, tidy
 from curator.cli.options import catalog_option, find_catalog, json_option
 from curator.cli.output import console, print_json, progress_bar, say
 from curator.errors import ANSWER_IS_NO, UsageError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--offline", is_flag=True, help="Use no network: the embedded corpus stands in for every source, in shorter samples.")
 @click.option("--allow-short", is_flag=True, help="Accept categories and gates that the sources cannot fill.")
 @click.option("--force", is_flag=True, help="Replace the build that is there.")
+@click.option("--allow-path", multiple=True, type=click.Path(path_type=Path), help="Let the mix read local files there too, not only beside itself.")
 @click.option("--frozen", is_flag=True, help="Demand the lock of the mix, and take nothing but what it says.")
 @click.option("--update", multiple=True, is_flag=False, flag_value="*", metavar="[SOURCE]", help="After MIX: find SOURCE (or all) anew, and renew the lock.")
 @click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="The lock; default: MIX with the ending .lock.")
@@ -41,6 +42,7 @@ def build(
     offline: bool,
     allow_short: bool,
     force: bool,
+    allow_path: tuple[Path, ...],
     frozen: bool,
     update: tuple[str, ...],
     lock_file: Path | None,
@@ -57,6 +59,7 @@ def build(
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     target = out or Path("builds") / file.stem
+    allow(allow_path)
     care = careful(no_cache=no_cache, retry_budget=retry_budget)
     place = None if offline and not frozen else lock_place(file, lock_file)
     care = locked(care, place, frozen=frozen, update=update)
