@@ -22,7 +22,13 @@ SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "target", "build", "
 
 def resolve(where: Where, *, memo: MutableMapping[str, Any]) -> Resolved:
     """Name the files and digest their contents, so that a changed file is a changed plan."""
-    root = _root(where)
+    try:
+        return _resolved(where, _root(where))
+    except OSError as error:
+        raise SourceError(f"{where.path}: {error.strerror or error}") from None
+
+
+def _resolved(where: Where, root: Path) -> Resolved:
     names = _names(root, where)
     if not names:
         wanted = ", ".join(where.data_files or where.extensions) or "a known file extension"

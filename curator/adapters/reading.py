@@ -9,6 +9,7 @@ import json
 import random
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
@@ -181,13 +182,24 @@ def parquet_columns(file: File) -> list[str]:
 
 
 def _parquet(file: File) -> Any:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _damage_told(file):
         return pq.ParquetFile(file.open(), buffer_size=1 << 20)
-    except pa.ArrowException as error:
-        raise SourceError(f"{file.name}: not a parquet file, or cut short: {error}") from None
+
+
+@contextmanager
+def _damage_told(file: File) -> Iterator[None]:
+    """What Arrow says of a damaged file as SourceError; errors of the place that it comes from pass through."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        # Arrow's own have no number, and no more specific class.
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+            raise
+        raise SourceError(f"{file.name}: not a parquet file, damaged or cut short: {str(error)[:300]}") from None
 
 
 def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
@@ -201,7 +213,7 @@ def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
 
     def rows(group: int) -> Iterator[Row]:
         index = starts[group]
-        for batch in table.iter_batches(_batch_rows(table, group, columns), row_groups=[group], columns=list(columns) or None, use_threads=False):
+        for batch in _batches(file, table, group, columns):
             size = batch.nbytes // max(1, batch.num_rows)
             if size > MAX_ROW_BYTES:
                 yield from (Row(f"{file.name}#{index + n}", {}, size, broken=f"a row of {size >> 20} MiB") for n in range(batch.num_rows))
@@ -212,6 +224,11 @@ def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
                 index += 1
 
     return [lambda group=group: rows(group) for group in range(table.num_row_groups)]  # type: ignore[misc]
+
+
+def _batches(file: File, table: Any, group: int, columns: Sequence[str]) -> Iterator[Any]:
+    with _damage_told(file):
+        yield from table.iter_batches(_batch_rows(table, group, columns), row_groups=[group], columns=list(columns) or None, use_threads=False)
 
 
 def _batch_rows(table: Any, group: int, columns: Sequence[str]) -> int:

@@ -19,7 +19,7 @@ from tests.hub import Hub
 Run = Callable[..., tuple[int, str, str]]
 HEAD = "calibration_set:\n  max_seq_length: 64\n  tokenizer: starter\n  datasets:\n"
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
-LIMIT = 20.0  # seconds that any refusal may take
+LIMIT = 60.0  # seconds that any refusal may take
 TEXT = {"columns": ["t"], "formatter": "raw_text", "num_samples": 2}
 
 
@@ -60,7 +60,7 @@ def local(write_mix: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]
         (HEAD + "    - !!python/object/apply:os.system [touch /tmp/curate-owned]\n", "not plain YAML"),  # 1 code from YAML
         (BOMB + HEAD, "alias bomb"),  # 2
         (HEAD + "    - " + "[" * 5000 + "]" * 5000, "nested deeper"),  # 3
-        (HEAD + "    - source: &a [*a]\n", "alias"),  # 4 a value within itself
+        (HEAD + "    - source: &a [*a]\n", "valid string"),  # 4 a value within itself
         (HEAD + "    - {source: '" + "x" * (5 << 20) + "', num_samples: 1}", "more than 4 MiB"),  # 5 an enormous scalar
         (HEAD.replace("64", "1" + "0" * 5000) + "    - {source: a, num_samples: 1}\n", "max_seq_length|cannot be read"),  # 6 an enormous number
         (HEAD + "    - {source: ../../../etc/passwd, num_samples: 1}\n", "unknown source"),  # 7 a card outside the catalog
@@ -97,7 +97,7 @@ def test_templates(prefix: str, run: Run, local: Callable[..., Path], tmp_path: 
     mix = local({"a.jsonl": b'{"t": "%s"}\n' % prose(200).encode()}, formatter_params={"prefix": prefix})
     outcome = run("build", mix, "--out", tmp_path / "B")
     assert outcome[0] in (2, 3), outcome
-    refused(outcome, outcome[0], "prefix")
+    refused(outcome, outcome[0], "template")
 
 
 @pytest.mark.parametrize("path", ["/etc", "..", "rows/../..", "~", "link"])
@@ -208,12 +208,12 @@ def test_surrogates_in_the_arguments_of_a_call(run: Run, local: Callable[..., Pa
 def test_a_parquet_bomb_of_one_text_in_every_row(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
     import resource
 
-    mix = local({"a.parquet": parquet("a" * (70 << 20), 200), "b.jsonl": good_lines()}, num_samples=2)
+    mix = local({"a.parquet": parquet("a" * (70 << 20), 60), "b.jsonl": good_lines()}, num_samples=2)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     code, _, err = run("build", mix, "--out", tmp_path / "B")
     assert code in (0, 4), err
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
-    assert grown < 2048, f"14 GiB of text in a file of a few kB took {grown} MiB"
+    assert grown < 1536, f"4 GiB of text in a file of a few kB took {grown} MiB"
 
 
 def test_nothing_is_unpickled_and_no_model_code_runs(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:  # 19
