@@ -178,7 +178,9 @@ def _row(key: str, values: Mapping[str, Any] | str, size: int) -> Row:
 
 def parquet_columns(file: File) -> list[str]:
     """The columns of a parquet file, from its footer. Raises SourceError where it is none."""
-    return list(_parquet(file).schema_arrow.names)
+    table = _parquet(file)
+    with _damage_told(file):
+        return list(table.schema_arrow.names)
 
 
 def _parquet(file: File) -> Any:
@@ -195,7 +197,7 @@ def _damage_told(file: File) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         # Arrow's own have no number, and no more specific class.
         if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
             raise
@@ -203,10 +205,10 @@ def _damage_told(file: File) -> Iterator[None]:
 
 
 def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
-    table = _parquet(file)
-    missing = [c for c in columns if c not in table.schema_arrow.names]
+    table, found = _parquet(file), parquet_columns(file)
+    missing = [c for c in columns if c not in found]
     if missing:
-        raise SourceError(no_column(missing, table.schema_arrow.names))
+        raise SourceError(no_column(missing, found))
     starts = [0]
     for group in range(table.num_row_groups):
         starts.append(starts[-1] + table.metadata.row_group(group).num_rows)
@@ -219,11 +221,24 @@ def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
                 yield from (Row(f"{file.name}#{index + n}", {}, size, broken=f"a row of {size >> 20} MiB") for n in range(batch.num_rows))
                 index += batch.num_rows
                 continue
-            for values in batch.to_pylist():
-                yield Row(f"{file.name}#{index}", values, size)
+            for values in _values(batch):
+                yield _row(f"{file.name}#{index}", values, size)
                 index += 1
 
     return [lambda group=group: rows(group) for group in range(table.num_row_groups)]  # type: ignore[misc]
+
+
+def _values(batch: Any) -> Iterator[Mapping[str, Any] | str]:
+    """The rows of a batch; where a text is not UTF-8, one by one, so that only those that hold it are lost."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for position in range(batch.num_rows):
+            try:
+                (values,) = batch.slice(position, 1).to_pylist()
+            except UnicodeDecodeError as error:
+                values = f"not UTF-8: {error.reason}"
+            yield values
 
 
 def _batches(file: File, table: Any, group: int, columns: Sequence[str]) -> Iterator[Any]:
