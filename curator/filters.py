@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
 
 from curator.data import Document, Drop
 
@@ -50,3 +52,29 @@ def language(document: Document) -> Drop | None:
         return None
     found = natural_language(prose(document.conversation))
     return Drop("other_language", f"claimed {claimed.id}, detected {found}") if found not in (None, claimed.id) else None
+
+
+def secrets(document: Document) -> Drop | None:
+    """Drop documents with keys, tokens or passwords, by the patterns of detect-secrets; what looks merely random stays."""
+    text = whole_text(document)
+    found = next((name for name, pattern in _secret_patterns() if pattern.search(text)), None)
+    return Drop("secret", found) if found else None
+
+
+OF_CHANCE = frozenset({"Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector", "KeywordDetector"})  # hits in any code
+SLOW = frozenset({"CloudantDetector", "IbmCloudIamDetector", "IbmCosHmacDetector", "SoftlayerDetector"})  # half the time, for rare services
+
+
+@cache
+def _secret_patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple(_known_secrets())
+
+
+def _known_secrets() -> Iterator[tuple[str, re.Pattern[str]]]:
+    """What each kind of secret looks like; a pattern says so itself, or it would hit in any code."""
+    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+
+    yield "Hugging Face Token", re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
+    for kind, detector in sorted(get_mapping_from_secret_type_to_class().items()):
+        if detector.__name__ not in OF_CHANCE | SLOW:
+            yield from ((kind, pattern) for pattern in getattr(detector, "denylist", ()))

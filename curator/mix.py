@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 4 << 20
 MAX_NODES = 200_000  # after aliases are followed: an alias bomb grows here, not in memory
 MAX_DEPTH = 50
+ACCESS_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 Path_ = tuple[str | int, ...]
 Position = tuple[int, int]
 
@@ -167,6 +169,9 @@ def _text(file: Path) -> str:
 def parse(text: str, *, file: str = "<mix>") -> Draft:
     """Parse the text of a mix; never raises for what is in it."""
     draft = Draft(file, text)
+    for line, written in enumerate(text.splitlines(), 1):
+        if found := ACCESS_TOKEN.search(written):
+            draft.problems.append(Problem(line, found.start() + 1, "an access token; a mix is kept in its builds: put the token in HF_TOKEN, and renew it"))
     value = _plain(draft)
     if draft.problems:
         return draft

@@ -11,9 +11,18 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import SandboxedEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MAX_OUTPUT = 100_000  # characters; an instruction is a sentence or two
+MAX_TEXT = 20_000  # characters of the template itself
+MAX_ARGUMENT = 200  # characters of a constant that a filter or method puts between or in place of others
+REFUSED = (nodes.Macro, nodes.CallBlock, nodes.AssignBlock, nodes.FilterBlock, nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
+FILTERS = frozenset({"abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "int", "items", "join", "last", "length", "list"}) | {
+    *("lower", "replace", "reverse", "round", "sort", "string", "title", "tojson", "trim", "truncate", "unique", "upper", "wordcount")
+}
+METHODS = frozenset({"count", "endswith", "find", "get", "items", "keys", "lower", "lstrip", "rstrip", "split", "splitlines", "startswith", "strip"}) | {
+    *("title", "upper", "values")
+}
 NAMES = frozenset({"row", "hash", "rotate", "loop", "range", "true", "false", "none", "True", "False", "None"})
 
 
@@ -32,7 +41,7 @@ def stable_hash(value: object) -> int:
 
 
 class _Environment(SandboxedEnvironment):
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "%"})
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "**" or not all(isinstance(side, (int, float)) for side in (left, right)):
@@ -47,7 +56,7 @@ class Instruction:
     text: str
     columns: tuple[str, ...] = ()
     whole: bool = False
-    _render: Callable[..., str] | None = None
+    _render: Callable[..., Iterator[str]] | None = None
     count: int = 0  # rows that it was written for so far; `rotate` goes by it
 
     def __call__(self, row: Mapping[str, Any]) -> str:
@@ -56,26 +65,42 @@ class Instruction:
             return self.text
         self.count += 1
         try:
-            result = self._render(row=dict(row), rotate=self._rotate)
+            result = _first(self._render(row=dict(row), rotate=self._rotate))
+        except RecursionError:
+            raise BadTemplate("nested too deeply") from None
         except (TemplateError, TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:
             raise BadTemplate(f"{error}; the row has {', '.join(row) or 'no columns'}") from None
-        return result[:MAX_OUTPUT]
+        return result
 
     def _rotate(self, items: Sequence[Any]) -> Any:
         """The next item of a list, row by row: evenly over all of them."""
         return items[(self.count - 1) % len(items)]
 
 
+def _first(parts: Iterator[str]) -> str:
+    """The first MAX_OUTPUT characters; what would come after them is not made."""
+    made: list[str] = []
+    left = MAX_OUTPUT
+    for part in parts:
+        made.append(part[:left])
+        left -= len(part)
+        if left <= 0:
+            break
+    return "".join(made)
+
+
 def compile(text: str) -> Instruction:
     """Compile an instruction. Plain text stays as it is. Raises BadTemplate."""
     if not any(mark in text for mark in ("{{", "{%", "{#")):
         return Instruction(text)
+    if len(text) > MAX_TEXT:
+        raise BadTemplate(f"more than {MAX_TEXT} characters")
     environment = _Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     environment.globals = {"hash": stable_hash, "range": environment.globals["range"]}
     try:
         tree = environment.parse(text)
         columns, whole = _inspect(tree)
-        return Instruction(text, columns, whole, environment.from_string(text).render)
+        return Instruction(text, columns, whole, environment.from_string(text).generate)
     except TemplateError as error:
         raise BadTemplate(f"not a template: {error}", getattr(error, "lineno", None) or 1) from None
     except RecursionError:
@@ -88,8 +113,7 @@ def _inspect(tree: nodes.Template) -> tuple[tuple[str, ...], bool]:
     for name in tree.find_all(nodes.Name):
         if name.ctx == "load" and name.name not in NAMES | assigned:
             raise BadTemplate(f"unknown name {name.name!r}; a template sees row, hash and rotate", name.lineno)
-    for bad in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
-        raise BadTemplate("a template cannot load another", bad.lineno)
+    _refuse_programs(tree)
     lookups: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
     for node in lookups:
         attribute = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", "")
@@ -98,6 +122,44 @@ def _inspect(tree: nodes.Template) -> tuple[tuple[str, ...], bool]:
     named = [_column(n) for n in lookups if _is_row(n.node)]
     uses = sum(1 for n in tree.find_all(nodes.Name) if n.name == "row")
     return tuple(dict.fromkeys(c for c in named if c)), uses > len([c for c in named if c])
+
+
+def _refuse_programs(tree: nodes.Template) -> None:
+    """Raise BadTemplate for what could run without end or fill the memory: a template puts a row's columns into a sentence."""
+    for bad in tree.find_all(REFUSED):
+        raise BadTemplate(f"{type(bad).__name__.lower()} has no place in an instruction", bad.lineno)
+    for loop in tree.find_all(nodes.For):
+        if loop.recursive or any(True for part in loop.body for _ in _within(part, nodes.For)):
+            raise BadTemplate("a loop cannot stand in another", loop.lineno)
+    for assigned in tree.find_all(nodes.Assign):
+        if any(True for _ in _within(assigned.node, (nodes.Concat, nodes.BinExpr, nodes.Filter))):
+            raise BadTemplate("`set` takes a list, a column or a value as it is", assigned.lineno)
+    _refuse_calls(tree)
+
+
+def _refuse_calls(tree: nodes.Template) -> None:
+    for used in tree.find_all(nodes.Filter):
+        if used.name not in FILTERS:
+            raise BadTemplate(f"filter {used.name!r}; there are {', '.join(sorted(FILTERS))}", used.lineno)
+        if used.name in ("join", "replace", "default", "d"):
+            _refuse_long([*used.args, *(k.value for k in used.kwargs)], used.lineno)
+    for call in tree.find_all(nodes.Call):
+        known = isinstance(call.node, nodes.Name) or (isinstance(call.node, nodes.Getattr) and call.node.attr in METHODS)
+        if not known or call.dyn_args or call.dyn_kwargs:
+            raise BadTemplate(f"a template calls hash, rotate, range, and of a text {', '.join(sorted(METHODS))}", call.lineno)
+
+
+def _within(node: nodes.Node, kinds: Any) -> Iterator[nodes.Node]:
+    """The node itself and all in it, of these kinds."""
+    if isinstance(node, kinds):
+        yield node
+    yield from node.find_all(kinds)
+
+
+def _refuse_long(arguments: Sequence[nodes.Node], line: int) -> None:
+    for argument in arguments:
+        if not isinstance(argument, nodes.Const) or len(str(argument.value)) > MAX_ARGUMENT:
+            raise BadTemplate(f"what is joined with or replaced by is a text of at most {MAX_ARGUMENT} characters", line)
 
 
 def _is_row(node: nodes.Node) -> bool:

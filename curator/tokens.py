@@ -146,7 +146,11 @@ class Encoder:
         if conversation.text is not None:
             return conversation.text[:MOST_CHARACTERS], ()
         result = render(conversation, self._apply, self.dialect)
-        return result if isinstance(result, Drop) else (result[0][:MOST_CHARACTERS], result[1])
+        if isinstance(result, Drop):
+            return result
+        text = result[0][:MOST_CHARACTERS]
+        # The arguments of a call and the schemas of tools come into the text only here.
+        return (text, result[1]) if encodable(text) else Drop("lone_surrogate", "in a call or a schema")
 
     def _apply(self, messages: list[dict[str, Any]], tools: list[Mapping[str, Any]]) -> str:
         """The chat template over plain dictionaries. Raises TemplateRejects for whatever goes wrong in it."""
@@ -206,6 +210,15 @@ def probe(apply: Apply) -> Dialect:
         arguments_as_text=not object_works and calls,
         reasoning=next((f for f in REASONING_FIELDS if shows("h0h", [ask, {**say, f: "h0h"}])), None),
     )
+
+
+def encodable(text: str) -> bool:
+    """Whether a text is Unicode that UTF-8 can hold: without lone surrogates."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_plain(conversation: Conversation, rendered: Rendered) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,13 @@ SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "target", "build", "
 
 def resolve(where: Where, *, memo: MutableMapping[str, Any]) -> Resolved:
     """Name the files and digest their contents, so that a changed file is a changed plan."""
-    root = _root(where)
+    try:
+        return _resolved(where, _root(where))
+    except OSError as error:
+        raise SourceError(f"{where.path}: {error.strerror or error}") from None
+
+
+def _resolved(where: Where, root: Path) -> Resolved:
     names = _names(root, where)
     if not names:
         wanted = ", ".join(where.data_files or where.extensions) or "a known file extension"
@@ -65,17 +72,28 @@ def digests(where: Where, resolved: Resolved) -> dict[str, str]:
 def _root(where: Where) -> Path:
     if not where.path:
         raise SourceError("a source of local files needs `path`")
-    root = Path(where.base, where.path).expanduser().resolve()
+    root = Path(where.base, where.path).resolve()
+    if not _allowed(root, where):
+        raise SourceError(f"{where.path}: outside the folder of the mix; if you trust the mix, allow it with --allow-path {root}")
     if not root.exists():
         raise SourceError(f"{where.path}: no such file or folder ({root}); paths are relative to the mix")
     return root
+
+
+def _allowed(path: Path, where: Where) -> bool:
+    """Whether a mix may read there: in its own folder, or where its user said (--allow-path, CURATE_ALLOW_PATHS)."""
+    named = [p for p in os.environ.get("CURATE_ALLOW_PATHS", "").split(os.pathsep) if p]
+    return any(path.is_relative_to(Path(folder).expanduser().resolve()) for folder in [where.base, *named])
 
 
 def _names(root: Path, where: Where) -> list[str]:
     if root.is_file():
         return [root.name]
     if where.data_files:
-        found = [p for pattern in where.data_files for p in sorted(root.glob(pattern)) if p.is_file()]
+        bad = [p for p in where.data_files if ".." in Path(p).parts or Path(p).is_absolute()]
+        if bad:
+            raise SourceError(f"{where.path}: data_files {', '.join(map(repr, bad))} would leave the folder; name files within it")
+        found = [p for pattern in where.data_files for p in sorted(root.glob(pattern)) if p.is_file() and _allowed(p.resolve(), where)]
         return list(dict.fromkeys(p.relative_to(root).as_posix() for p in found))
     return [n for n in _tree(root) if _is_source(n, where)]
 

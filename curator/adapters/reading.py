@@ -9,6 +9,7 @@ import json
 import random
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
@@ -20,9 +21,9 @@ from curator.errors import SourceError
 WINDOW = 4  # files, and row groups, that are read side by side
 BUFFER_ROWS = 512  # of the shuffle buffer; a row leaves it when another comes
 BUFFER_BYTES = 16 << 20
-BATCH_ROWS = 128  # of a parquet row group decoded at a time
-MAX_ROW_BYTES = 64 << 20  # a longer line of JSON is an error, not a row
-MAX_WHOLE_BYTES = 512 << 20  # a JSON array is read whole
+BATCH_ROWS, BATCH_BYTES = 128, 256 << 20  # of a parquet row group decoded at a time
+MAX_ROW_BYTES = 64 << 20  # a longer line is an error; a larger row of parquet is dropped
+MAX_WHOLE_BYTES = 128 << 20  # a JSON array is read whole, and is many times its size in memory
 MAX_TEXT_BYTES = 8 << 20  # a text or source file
 PROBED_ROWS = 100  # rows after which a column that never appeared is an error
 FORMATS = {
@@ -177,37 +178,81 @@ def _row(key: str, values: Mapping[str, Any] | str, size: int) -> Row:
 
 def parquet_columns(file: File) -> list[str]:
     """The columns of a parquet file, from its footer. Raises SourceError where it is none."""
-    return list(_parquet(file).schema_arrow.names)
+    table = _parquet(file)
+    with _damage_told(file):
+        return list(table.schema_arrow.names)
 
 
 def _parquet(file: File) -> Any:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _damage_told(file):
         return pq.ParquetFile(file.open(), buffer_size=1 << 20)
-    except pa.ArrowException as error:
-        raise SourceError(f"{file.name}: not a parquet file, or cut short: {error}") from None
+
+
+@contextmanager
+def _damage_told(file: File) -> Iterator[None]:
+    """What Arrow says of a damaged file as SourceError; errors of the place that it comes from pass through."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        # Arrow's own have no number, and no more specific class.
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+            raise
+        raise SourceError(f"{file.name}: not a parquet file, damaged or cut short: {str(error)[:300]}") from None
 
 
 def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
-    table = _parquet(file)
-    missing = [c for c in columns if c not in table.schema_arrow.names]
+    table, found = _parquet(file), parquet_columns(file)
+    missing = [c for c in columns if c not in found]
     if missing:
-        raise SourceError(no_column(missing, table.schema_arrow.names))
+        raise SourceError(no_column(missing, found))
     starts = [0]
     for group in range(table.num_row_groups):
         starts.append(starts[-1] + table.metadata.row_group(group).num_rows)
 
     def rows(group: int) -> Iterator[Row]:
         index = starts[group]
-        for batch in table.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(columns) or None, use_threads=False):
+        for batch in _batches(file, table, group, columns):
             size = batch.nbytes // max(1, batch.num_rows)
-            for values in batch.to_pylist():
-                yield Row(f"{file.name}#{index}", values, size)
+            if size > MAX_ROW_BYTES:
+                yield from (Row(f"{file.name}#{index + n}", {}, size, broken=f"a row of {size >> 20} MiB") for n in range(batch.num_rows))
+                index += batch.num_rows
+                continue
+            for values in _values(batch):
+                yield _row(f"{file.name}#{index}", values, size)
                 index += 1
 
     return [lambda group=group: rows(group) for group in range(table.num_row_groups)]  # type: ignore[misc]
+
+
+def _values(batch: Any) -> Iterator[Mapping[str, Any] | str]:
+    """The rows of a batch; where a text is not UTF-8, one by one, so that only those that hold it are lost."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for position in range(batch.num_rows):
+            try:
+                (values,) = batch.slice(position, 1).to_pylist()
+            except UnicodeDecodeError as error:
+                values = f"not UTF-8: {error.reason}"
+            yield values
+
+
+def _batches(file: File, table: Any, group: int, columns: Sequence[str]) -> Iterator[Any]:
+    with _damage_told(file):
+        yield from table.iter_batches(_batch_rows(table, group, columns), row_groups=[group], columns=list(columns) or None, use_threads=False)
+
+
+def _batch_rows(table: Any, group: int, columns: Sequence[str]) -> int:
+    """Rows to decode at a time. A text that stands once in a column's dictionary can be the value of every row, so no row is
+    taken for smaller than the whole of the largest column."""
+    described = table.metadata.row_group(group)
+    chunks = [described.column(n) for n in range(described.num_columns)]
+    sizes: list[int] = [c.total_uncompressed_size for c in chunks if not columns or c.path_in_schema.split(".")[0] in columns]
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max([1, *sizes])))
 
 
 def _decompressed(file: File) -> IO[bytes]:
@@ -257,10 +302,17 @@ def _csv(file: File) -> Iterator[Record]:
     csv.field_size_limit(MAX_ROW_BYTES)
     text = io.TextIOWrapper(_decompressed(file), encoding="utf-8-sig", errors="replace", newline="")
     try:
-        for values in csv.DictReader(text, delimiter="\t" if file.format == "tsv" else ","):
+        for values in csv.DictReader(_lines(file, text), delimiter="\t" if file.format == "tsv" else ","):
             yield {str(k): v for k, v in values.items()}, sum(len(str(v)) for v in values.values())
     except csv.Error as error:
         raise SourceError(f"{file.name}: not CSV: {error}") from None
+
+
+def _lines(file: File, text: IO[str]) -> Iterator[str]:
+    for line in iter(lambda: text.readline(MAX_ROW_BYTES + 1), ""):
+        if len(line) > MAX_ROW_BYTES:
+            raise SourceError(f"{file.name}: a line of more than {MAX_ROW_BYTES >> 20} MiB; is it CSV?")
+        yield line
 
 
 def _text(file: File) -> Iterator[Record]:

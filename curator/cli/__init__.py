@@ -12,6 +12,7 @@ import click
 
 from curator import __version__
 from curator.cli import keeping, lists, reviewing, sets
+from curator.cli.output import printable
 from curator.errors import BUG, INTERRUPTED, CurateError, UsageError
 
 
@@ -64,15 +65,16 @@ def main() -> NoReturn:
 
 
 def _fail(message: str) -> None:
-    click.echo(f"{click.style('error', fg='red', bold=True) if sys.stderr.isatty() else 'error'}: {message}", err=True)
+    click.echo(f"{click.style('error', fg='red', bold=True) if sys.stderr.isatty() else 'error'}: {printable(message)}", err=True)
 
 
 def _crash_file() -> str:
     from curator.build import versions
+    from curator.network import redacted
 
     handle, name = tempfile.mkstemp(prefix="curate-crash-", suffix=".txt")
     with open(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
-        stream.write(f"curate {__version__}\ncommand: {' '.join(sys.argv[1:])}\n")
+        stream.write(f"curate {__version__}\ncommand: {redacted(' '.join(sys.argv[1:]))}\n")
         stream.writelines(f"{k}: {v}\n" for k, v in versions().items())
-        stream.write("\n" + traceback.format_exc())
+        stream.write("\n" + redacted(traceback.format_exc()))
     return name

@@ -41,6 +41,14 @@ def careful(*, no_cache: bool, retry_budget: float | None) -> Care:
     return Care(None if no_cache else Cache.find(note), note)
 
 
+def allow(folders: Sequence[Path]) -> None:
+    """Let mixes read in these folders too."""
+    import os
+
+    named = [os.environ.get("CURATE_ALLOW_PATHS", ""), *map(str, folders)]
+    os.environ["CURATE_ALLOW_PATHS"] = os.pathsep.join(n for n in named if n)
+
+
 def tidy(care: Care) -> None:
     """After a build: say what failures cost, and keep the cache within its size."""
     from curator.cache import size_limit

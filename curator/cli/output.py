@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 
 def say(line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(printable(line), err=True)
+
+
+def printable(text: str) -> str:
+    """``text`` without access tokens, and with control characters made visible: names from outside cannot drive the terminal."""
+    from curator.network import redacted
+
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in redacted(text))
 
 
 def print_json(value: Any) -> None:

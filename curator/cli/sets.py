@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.keeping import beside_lock, careful, lock_place, locked, renew, tidy
+from curator.cli.keeping import allow, beside_lock, careful, lock_place, locked, renew, tidy
 from curator.cli.options import against_option, build_argument, catalog_option, find_catalog, json_option
 from curator.cli.output import console, print_json, progress_bar, say
 from curator.errors import UsageError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--allow-short", is_flag=True, help="Accept categories and gates that the sources cannot fill.")
 @click.option("--force", is_flag=True, help="Replace the build that is there.")
 @against_option
+@click.option("--allow-path", multiple=True, type=click.Path(path_type=Path), help="Let the mix read local files there too, not only beside itself.")
 @click.option("--frozen", is_flag=True, help="Demand the lock of the mix, and take nothing but what it says.")
 @click.option("--update", multiple=True, is_flag=False, flag_value="*", metavar="[SOURCE]", help="After MIX: find SOURCE (or all) anew, and renew the lock.")
 @click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="The lock; default: MIX with the ending .lock.")
@@ -42,6 +43,7 @@ def build(
     allow_short: bool,
     force: bool,
     against: tuple[str, ...],
+    allow_path: tuple[Path, ...],
     frozen: bool,
     update: tuple[str, ...],
     lock_file: Path | None,
@@ -58,6 +60,7 @@ def build(
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     target = out or Path("builds") / file.stem
+    allow(allow_path)
     care = careful(no_cache=no_cache, retry_budget=retry_budget)
     place = None if offline and not frozen else lock_place(file, lock_file)
     care = locked(care, place, frozen=frozen, update=update)

@@ -93,7 +93,7 @@ def test_update_shows_what_changed(run: Run, mix: Path, hub: Hub, tmp_path: Path
     (line,) = [x for x in err.splitlines() if "l_one: revision" in x]
     assert "licence mit → apache-2.0" in line
     assert "1 added" in line
-    assert "l_two" not in err
+    assert "l_two: revision" not in err
     assert bytes_of(tmp_path / "new") != bytes_of(tmp_path / "old")
     code, _, err = run("build", mix, "--out", tmp_path / "all", "--update")
     assert code == 0, err

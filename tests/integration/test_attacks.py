@@ -1,0 +1,269 @@
+"""A mix from a stranger can at worst waste time: each attack is refused with its code and a message, or counted as a drop."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import pickle
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import chat_rows, prose, small_tokenizer
+from tests.hub import Hub
+
+Run = Callable[..., tuple[int, str, str]]
+HEAD = "calibration_set:\n  max_seq_length: 64\n  tokenizer: starter\n  datasets:\n"
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
+LIMIT = 60.0  # seconds that any refusal may take
+TEXT = {"columns": ["t"], "formatter": "raw_text", "num_samples": 2}
+
+
+def refused(outcome: tuple[int, str, str], code: int, *said: str) -> None:
+    assert outcome[0] == code, outcome
+    assert "Traceback" not in outcome[2]
+    assert "a bug in curate" not in outcome[2]
+    for words in said:
+        assert words in outcome[2], outcome[2]
+
+
+@pytest.fixture(autouse=True)
+def in_time() -> Any:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < LIMIT
+
+
+@pytest.fixture
+def local(write_mix: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """A mix over files beside it."""
+
+    def make(files: dict[str, bytes], **entry: Any) -> Path:
+        for name, data in files.items():
+            (tmp_path / "rows" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "rows" / name).write_bytes(data)
+        pattern = {"data_files": list(files)}
+        return write_mix(
+            [{"path": "rows", "adapter": "files", **pattern, **TEXT, **entry}], tokenizer=str(small_tokenizer(tmp_path / "tokenizer")), max_seq_length=64
+        )
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HEAD + "    - !!python/object/apply:os.system [touch /tmp/curate-owned]\n", "not plain YAML"),  # 1 code from YAML
+        (BOMB + HEAD, "alias bomb"),  # 2
+        (HEAD + "    - " + "[" * 5000 + "]" * 5000, "nested deeper"),  # 3
+        (HEAD + "    - source: &a [*a]\n", "valid string"),  # 4 a value within itself
+        (HEAD + "    - {source: '" + "x" * (5 << 20) + "', num_samples: 1}", "more than 4 MiB"),  # 5 an enormous scalar
+        (HEAD.replace("64", "1" + "0" * 5000) + "    - {source: a, num_samples: 1}\n", "max_seq_length|cannot be read"),  # 6 an enormous number
+        (HEAD + "    - {source: ../../../etc/passwd, num_samples: 1}\n", "unknown source"),  # 7 a card outside the catalog
+        (HEAD + "    - {dataset: ../../etc/passwd, columns: [t], formatter: raw_text, num_samples: 1}\n", "no hub id"),  # 8
+        (HEAD + "    - {dataset: 'o/n', adapter: 'os:system', columns: [t], formatter: raw_text, num_samples: 1}\n", "unknown adapter"),  # 9 a name as code
+        (HEAD + "    - {dataset: hf_abcdefghijklmnopqrstuvwxyz0123456789, columns: [t], formatter: text, num_samples: 1}\n", "access token"),  # 10
+    ],
+)
+def test_mixes(text: str, said: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mix.yaml").write_text(text, encoding="utf-8")
+    outcome = run("build", tmp_path / "mix.yaml", "--out", tmp_path / "B")
+    refused(outcome, 2)
+    assert any(s in outcome[2] for s in said.split("|")), outcome[2][:2000]
+    assert not Path("/tmp/curate-owned").exists()
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",  # 11 an escape
+        "{{ row|attr('__class__') }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",  # 12 time without end
+        "{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(9) }}",
+        "{% set a = row.t %}" + "{% set a = a ~ a %}" * 60 + "{{ a }}",  # 13 memory without end
+        "{{ row.t|join(row.t) }}",
+        "{{ '%999999999d' % 1 }}",
+        "{{ '{:999999999}'.format(1) }}",
+        "{{ row.t.ljust(999999999) }}",
+        "{{ row.t|center(999999999) }}",
+        "{{ lipsum(n=99999) }}",
+    ],
+)
+def test_templates(prefix: str, run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    mix = local({"a.jsonl": b'{"t": "%s"}\n' % prose(200).encode()}, formatter_params={"prefix": prefix})
+    outcome = run("build", mix, "--out", tmp_path / "B")
+    assert outcome[0] in (2, 3), outcome
+    refused(outcome, outcome[0], "template")
+
+
+@pytest.mark.parametrize("path", ["/etc", "..", "rows/../..", "~", "link"])
+def test_paths_stay_beside_the_mix(path: str, run: Run, local: Callable[..., Path], tmp_path: Path) -> None:  # 14
+    mix = local({"a.jsonl": b"{}\n"}, path=path, data_files="*")
+    (tmp_path / "link").symlink_to("/etc")
+    refused(run("build", mix, "--out", tmp_path / "B"), 3, path)
+
+
+def test_patterns_and_links_stay_in_their_folder(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:  # 15
+    (tmp_path.parent / "secret.jsonl").write_text('{"t": "secret"}\n')
+    refused(run("build", local({"a.jsonl": b"{}\n"}, data_files="../../*.jsonl"), "--out", tmp_path / "B"), 3, "would leave the folder")
+    refused(run("build", local({"a.jsonl": b"{}\n"}, data_files="/etc/*"), "--out", tmp_path / "B"), 3, "would leave the folder")
+    (tmp_path / "rows" / "link.jsonl").symlink_to(tmp_path.parent / "secret.jsonl")
+    refused(run("build", local({"a.jsonl": b"{}\n"}, data_files="link*.jsonl"), "--out", tmp_path / "B"), 3, "no file there matches")
+
+
+def test_cards_that_are_bombs(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:  # 16
+    mix = write_mix([{"source": "evil", "num_samples": 1}])
+    for text, said in (
+        ("dataset: o/n\nformatter_params: &a {prefix: *a}\n", "alias bomb"),
+        (BOMB + "dataset: o/n\n", "alias bomb"),
+        ("dataset: !!python/name:os.system\n", "not plain YAML"),
+        ("[" * 3000, "nested deeper"),
+        ("path: /etc\nadapter: files\nformatter: text\ncolumns: [text]\n", "outside the folder"),
+    ):
+        (tmp_path / "catalog" / "sources").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "catalog" / "sources" / "evil.yaml").write_text(text)
+        outcome = run("build", mix, "--out", tmp_path / "B", "--catalog", tmp_path / "catalog")
+        refused(outcome, 3 if said == "outside the folder" else 2, said)
+
+
+def parquet(value: str, rows: int) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([value]))  # the text itself stands there once
+    pq.write_table(pa.table({"t": texts}), sink, compression="zstd", store_schema=False)
+    return sink.getvalue()
+
+
+def gzipped(unit: bytes, times: int, tail: bytes = b"") -> bytes:
+    """A small file that unpacks to a large one."""
+    sink = io.BytesIO()
+    with gzip.open(sink, "wb", compresslevel=1) as stream:
+        for _ in range(times):
+            stream.write(unit)
+        stream.write(tail)
+    return sink.getvalue()
+
+
+MEGABYTE = b"a" * (1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("a.jsonl.gz", lambda: gzipped(MEGABYTE, 100), "a line of more than 64 MiB"),  # 17 a line without end
+        ("a.csv.gz", lambda: gzipped(MEGABYTE, 100), "a line of more than 64 MiB"),
+        ("a.json.gz", lambda: gzipped(MEGABYTE, 200), "more than 128 MiB in one piece"),
+        ("a.parquet", lambda: b"PAR1" + b"\0" * 100 + b"PAR1", "parquet"),
+        ("a.parquet", lambda: parquet("x", 5)[:-20], "parquet"),
+        ("a.jsonl.gz", lambda: gzipped(b'{"t": "x"}\n', 10)[:-12], "damaged or cut short"),
+        ("a.jsonl.zst", lambda: b"not zstd at all", "damaged or cut short"),
+    ],
+)
+def test_files_that_cannot_be_read(name: str, data: Callable[[], bytes], said: str, run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    refused(run("build", local({name: data()}), "--out", tmp_path / "B"), 3, said)
+
+
+def dropped(build: Path) -> dict[str, int]:
+    return json.loads((build / "manifest.json").read_text())["sources"][0]["dropped"]
+
+
+def good_lines(count: int = 40) -> bytes:
+    return b"".join(json.dumps({"t": prose(60, seed=n)}).encode() + b"\n" for n in range(count))
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b'{"t": "nul \\u0000 byte"}\n', "nul_bytes"),  # 18
+        (b'{"t": "lone \\ud800 surrogate"}\n', "lone_surrogate"),
+        (json.dumps({"t": "\ufffd" * 50}).encode() + b"\n", "wrong_encoding"),
+        (b'{"t": "latin-1 \xe9\xe8"}\n', "unreadable"),
+        (b"[" * 100_000 + b"\n", "unreadable"),
+        (b'{"t": ' + b"9" * 10_000 + b"}\n", "unreadable"),
+    ],
+)
+def test_rows_that_are_dropped(bad: bytes, reason: str, run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    code, _, err = run("build", local({"a.jsonl": bad + good_lines()}, num_samples="all"), "--out", tmp_path / "B")
+    assert code == 0, err
+    assert dropped(tmp_path / "B").get(reason) == 1, dropped(tmp_path / "B")
+
+
+def test_surrogates_in_the_arguments_of_a_call(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    call = {"function": {"name": "f", "arguments": {"x": "\ud800"}}}
+    turns = [{"role": "user", "content": "hi there, call it"}, {"role": "assistant", "content": "as you wish", "tool_calls": [call]}]
+    rows = [{"messages": turns}, *chat_rows(40)]
+    data = b"".join(json.dumps(r).encode() + b"\n" for r in rows)
+    mix = local({"a.jsonl": data}, columns=["messages"], formatter="chat_completion", num_samples="all")
+    code, _, err = run("build", mix, "--out", tmp_path / "B")
+    assert code == 0, err
+    assert dropped(tmp_path / "B").get("lone_surrogate") == 1
+
+
+def test_a_parquet_bomb_of_one_text_in_every_row(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    import resource
+
+    mix = local({"a.parquet": parquet("a" * (70 << 20), 60), "b.jsonl": good_lines()}, num_samples=2)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    code, _, err = run("build", mix, "--out", tmp_path / "B")
+    assert code in (0, 4), err
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
+    assert grown < 1536, f"4 GiB of text in a file of a few kB took {grown} MiB"
+
+
+def test_nothing_is_unpickled_and_no_model_code_runs(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:  # 19
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "owned",))
+
+    mix = local({"a.pkl": pickle.dumps(Evil()), "b.pt": pickle.dumps(Evil())}, formatter="text", columns=["text"])
+    settings = tmp_path / "tokenizer" / "tokenizer_config.json"
+    described = json.loads(settings.read_text()) | {"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_class": "Evil"}
+    settings.write_text(json.dumps(described))
+    (tmp_path / "tokenizer" / "evil.py").write_text(f"from pathlib import Path\nPath({str(tmp_path / 'owned')!r}).touch()\nclass Evil: pass\n")
+    code, _, err = run("build", mix, "--out", tmp_path / "B")
+    assert code in (3, 4), err
+    assert "a bug" not in err
+    assert not (tmp_path / "owned").exists()
+
+
+def test_reports_escape_everything(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:  # 20
+    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    data = b"".join(json.dumps({"t": f"{evil} {prose(60, seed=n)}"}).encode() + b"\n" for n in range(40))
+    code, _, err = run("build", local({"a.jsonl": data}, category=evil, name=evil + "\x1b[2J"), "--out", tmp_path / "B")
+    assert code == 0, err
+    page = (tmp_path / "B" / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "\x1b[2J" not in err
+
+
+def test_secrets_are_dropped_and_counted(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    keys = ["AKIAIOSFODNN7EXAMPLE", "ghp_" + "a1B2" * 9, "-----BEGIN RSA PRIVATE KEY-----", "https://root:hunter22@example.org/", "hf_" + "aB3d" * 9]
+    rows = b"".join(json.dumps({"t": f"{prose(20, seed=n)} {key} {prose(20, seed=n + 50)}"}).encode() + b"\n" for n, key in enumerate(keys))
+    mix = local({"a.jsonl": rows + good_lines()}, num_samples="all", filters=["secrets"])
+    code, _, err = run("build", mix, "--out", tmp_path / "B")
+    assert code == 0, err
+    assert dropped(tmp_path / "B") == {"secret": len(keys)}
+    told = "".join(p.read_text(errors="replace") for p in (tmp_path / "B").glob("*.json*"))
+    assert not any(key in told for key in keys)
+
+
+def test_a_token_is_in_nothing_that_is_written(run: Run, hub: Hub, dataset: Callable[..., str], write_mix: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    token = "hf_" + "Zz9Yy8Xx7Ww6Vv5Uu4Tt3Ss2Rr1Qq0Pp9Oo"
+    monkeypatch.setenv("HF_TOKEN", token)
+    name = dataset("private", chat_rows(40))
+    hub.gated.add(name)
+    hub.private_token = token
+    mix = write_mix([{"dataset": name, "num_samples": 3, "columns": ["messages"], "formatter": "chat_completion"}])
+    code, out, err = run("build", mix, "--out", tmp_path / "B")
+    assert code == 0, err
+    assert f"Bearer {token}" in hub.tokens
+    written = [p for p in [*tmp_path.rglob("*"), *Path(str(tmp_path)).parent.glob("cache*/**/*")] if p.is_file()]
+    assert not [p for p in written if token.encode() in p.read_bytes()]
+    assert token not in out + err
