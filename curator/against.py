@@ -36,7 +36,8 @@ def _where(name: str) -> tuple[str, Where]:
     path = Path(name).expanduser()
     if path.exists():
         patterns = ("*.jsonl", "*.json", "*.parquet", "*.csv") if path.is_dir() else ()
-        return "files", Where(path=str(path.resolve()), data_files=patterns)
+        whole = path.resolve()
+        return "files", Where(path=whole.name, base=str(whole.parent), data_files=patterns)
     parts = HUB.fullmatch(name)
     if parts is None:
         raise UsageError(f"--against {name}: no such file, and no name of a dataset; name a file, or ORG/NAME[@CONFIGURATION][:SPLIT]")

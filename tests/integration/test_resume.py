@@ -73,8 +73,11 @@ def test_killed_at_any_moment_it_goes_on(mix: Path, hub: Hub, tmp_path: Path) ->
         folder.mkdir()
         again = {"said": folder / "said", "CURATE_CACHE": str(folder / "cache")}
         run = Curate("build", mix, "--out", folder / "B", "--jobs", 3, **again)
-        if run.wait(seconds * rng.uniform(0.05, 1.0)) is None:
-            run.kill()
+        if number % 2:
+            wait_for_batches(run, folder / "cache", rng.randint(1, sum(names.values()) - 1))
+        else:
+            run.wait(seconds * rng.uniform(0.05, 1.0))
+        run.kill()
         killed += run.wait() == -9
         assert (folder / "B").exists() == (run.wait() == 0), "what stands at its place is finished"
         kept = {e["about"].get("dataset"): e["batches"] for e in _entries(folder / "cache")}
@@ -91,6 +94,12 @@ def test_killed_at_any_moment_it_goes_on(mix: Path, hub: Hub, tmp_path: Path) ->
     print(f"an uninterrupted build took {seconds:.2f} s; {killed} of {MOMENTS} were killed, {resumed} with some sources complete and others not")
     assert killed >= MOMENTS * 0.6
     assert resumed >= 3
+
+
+def wait_for_batches(run: Curate, cache: Path, count: int) -> None:
+    """Wait until so many batches are kept, or the run has ended."""
+    while run.wait(0.002) is None and len(list(cache.glob("streams/*/*/*.batch"))) < count:
+        pass
 
 
 def _entries(cache: Path) -> list[dict[str, Any]]:
