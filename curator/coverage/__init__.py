@@ -22,6 +22,7 @@ Tables = dict[str, Table]
 NOT_CLAIMED = "not claimed"
 NOT_STATED = "not stated"
 NOT_RECOGNISED = "not recognised"
+THERE = 1024  # tokens from which a language counts as there: more than a stray document or two
 EDGES = (0, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)  # of the bins of document lengths, in tokens
 
 
@@ -219,7 +220,7 @@ def _named(documents: pl.DataFrame, turns: pl.DataFrame) -> Table:
         real = claimed.get(language.id, 0) + blocks.get(language.id, 0) if language.kind == "programming" else max(
             claimed.get(language.id, 0), found.get(language.id, 0)
         )  # fmt: skip
-        table.append({"name": language.id, "kind": language.kind, "documents_naming": naming.get(language.id, 0), "tokens": int(real), "real": real > 0})
+        table.append({"name": language.id, "kind": language.kind, "documents_naming": naming.get(language.id, 0), "tokens": int(real), "real": real >= THERE})
     return table
 
 
