@@ -169,7 +169,8 @@ TABLES: tuple[Table, ...] = (
         "named_languages",
         "named",
         "Languages asked for, and languages there",
-        "A language can be named in an instruction and still not be there. Tokens are of text and code that really is in it, claimed or not; from 1,024 on it is there.",
+        "A language can be named in an instruction and still not be there. Tokens are of text and code that really is in it, claimed or not; "
+        "from 1,024 on it is there.",
         _named(
             "Language",
             Column("kind", "Kind", "text"),
