@@ -18,7 +18,7 @@ from curator.quantize.data import Note
 
 NEEDED = ("torch", "llmcompressor", "compressed_tensors")
 LIBRARIES = ("curate-calibration", "llmcompressor", "compressed-tensors", "transformers", "torch", "safetensors")
-EXPECTED = ("No accelerator available", "Disabling tokenizer parallelism", "MoE is being linearized", "were skipped due to incompatible", "no layers are targeted")
+EXPECTED = ("No accelerator available", "Disabling tokenizer parallelism", "MoE is being linearized", "were skipped due to incompatible", "no layers are targeted", "Unable to find quantization scheme")
 
 
 def require() -> None:

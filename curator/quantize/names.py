@@ -96,7 +96,7 @@ def _tight(shape: str, group: list[str], rest: set[str]) -> list[str]:
     if not rest:
         return [f"re:^{shape}$"]
     firsts = sorted({first_number(n) for n in group}, key=int)
-    layered = shape.replace(r"\d+", f"({'|'.join(firsts)})", 1)
+    layered = shape.replace(r"\d+", firsts[0] if len(firsts) == 1 else f"({'|'.join(firsts)})", 1)
     if not any(re.fullmatch(layered, other) for other in rest):
         return [f"re:^{layered}$"]
     return group

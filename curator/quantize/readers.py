@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOVES = frozenset(
-    "alias as_strided clone contiguous copy detach expand expand_as flatten gather index index_select lift_fresh masked_select permute "
+    "alias as_strided clone contiguous copy detach expand expand_as flatten gather index index_copy index_put index_select lift_fresh masked_select permute "
     "repeat repeat_interleave reshape roll select squeeze stack t to _to_copy transpose unflatten unsafe_chunk unsqueeze view _unsafe_view "
     "_reshape_alias view_as".split()
 )
@@ -43,6 +43,7 @@ class _Trace:
     watched: Collection[str]
     names: Mapping[Any, str]
     trails: Any  # WeakIdKeyDictionary of Trail
+    written: dict[int, tuple[Any, Trail]] = field(default_factory=dict)  # memory that was written into, kept so that its place is not taken
     stack: list[Any] = field(default_factory=list)
     modules: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
     others: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
@@ -52,7 +53,7 @@ class _Trace:
 
     def follow(self, operation: str, arguments: tuple[Any, ...], options: Mapping[str, Any], result: Any) -> None:
         """Note what one operation did with tensors that are followed."""
-        trails = [trail for trail in (self.trails.get(t) for t in _tensors((arguments, options))) if trail]
+        trails = [trail for trail in map(self.of, _tensors((arguments, options))) if trail]
         if not trails or operation in BLANK:
             return
         name = operation.rstrip("_") if not operation.startswith("_") else operation
@@ -61,6 +62,19 @@ class _Trace:
             step(self, name, arguments, result)
         elif any(_is_float(t) for t in _tensors(result)):
             self.end(name, trails)
+
+    def of(self, tensor: Any) -> Trail | None:
+        """What a tensor carries: its own trail, or that of the memory it looks into."""
+        own: Trail | None = self.trails.get(tensor)
+        if own or not self.written:
+            return own
+        return self.written.get(tensor.untyped_storage().data_ptr(), (None, None))[1]
+
+    def write(self, tensor: Any, trail: Trail) -> None:
+        """Something was copied into a tensor, perhaps a view: all that looks into its memory carries it."""
+        storage = tensor.untyped_storage()
+        kept = self.written.get(storage.data_ptr(), (None, {}))[1]
+        self.written[storage.data_ptr()] = (storage, kept | dict.fromkeys(trail))
 
     def give(self, result: Any, trail: Trail) -> None:
         for tensor in _tensors(result):
@@ -95,13 +109,13 @@ def _step(name: str) -> Step | None:
 
 def _moved(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) -> None:
     """The same values elsewhere. What is only a part of the last dimension must stay the last dimension as it is."""
-    trails = trace.trails
-    source = next((t for t in _tensors(arguments) if trails.get(t)), None)
+    source = next((t for t in _tensors(arguments) if trace.of(t)), None)
     if source is None:
         return
-    trail: Trail = trails[source]
-    if name == "copy":  # in place, from the second argument into the first
-        trace.give(arguments[0], trail)
+    trail: Trail = trace.of(source) or {}
+    if name in ("copy", "index_put", "index_copy"):  # in place, into the first argument
+        trace.write(arguments[0], trail)
+        return
     out = next(_tensors(result), None)
     if out is None:
         return
@@ -115,7 +129,7 @@ def _moved(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) ->
 def _parted(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) -> None:
     """Pieces along one dimension: along the last one, each piece has its own channels."""
     source = arguments[0]
-    trail: Trail = trace.trails.get(source) or {}
+    trail: Trail = trace.of(source) or {}
     place = 1 if name in ("slice", "unbind") else 2
     along = arguments[place] if len(arguments) > place else 0
     if name == "unbind" or along % source.dim() != source.dim() - 1:
@@ -149,7 +163,7 @@ def _joined(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) -
     start = 0
     for piece in pieces:
         width = piece.shape[-1] if piece.dim() else 0
-        for source, span in (trace.trails.get(piece) or {}).items():
+        for source, span in (trace.of(piece) or {}).items():
             low, high = span or (0, width)
             trail[source] = span if along % (last + 1) != last else (start + low, start + high)
         start += width
@@ -158,7 +172,7 @@ def _joined(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) -
 
 def _scaled(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) -> None:
     """Times or over something else, element by element: a factor on a channel goes through it unchanged."""
-    trails = [trace.trails.get(a) if _is_tensor(a) else None for a in arguments[:2]]
+    trails = [trace.of(a) if _is_tensor(a) else None for a in arguments[:2]]
     below = name == "div" and len(trails) > 1 and trails[1]
     if below or (len(trails) > 1 and trails[0] and trails[1] and set(trails[0]) & set(trails[1])):
         trace.end(name, [t for t in trails if t])
@@ -168,7 +182,7 @@ def _scaled(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) -
 
 def _multiplied(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) -> None:
     """A product of matrices: with a weight it is a reading; a mixture of rows, as attention makes of its values, keeps the channels."""
-    operands = [trace.trails.get(a) for a in arguments if _is_tensor(a)][-2:]
+    operands = [trace.of(a) for a in arguments if _is_tensor(a)][-2:]
     trails = [t for t in operands if t]
     if trails and not trace.read(trails):
         mixes_rows = not operands[0] and operands[1]
@@ -176,7 +190,7 @@ def _multiplied(trace: _Trace, name: str, arguments: tuple[Any, ...], result: An
 
 
 def _attended(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-    query, key, value = (trace.trails.get(a) for a in arguments[:3])
+    query, key, value = (trace.of(a) for a in arguments[:3])
     if query or key:
         trace.end(name, [t for t in (query, key) if t])
     elif value:
