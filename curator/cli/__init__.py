@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from curator import __version__
-from curator.cli import lists, sets
+from curator.cli import lists, quantizing, sets
 from curator.errors import BUG, INTERRUPTED, CurateError, UsageError
 
 
@@ -24,7 +24,18 @@ def cli() -> None:
     """
 
 
-for command in (sets.build, sets.plan, sets.validate, sets.show, sets.check, lists.sources, lists.mixes, lists.schema):
+for command in (
+    sets.build,
+    sets.plan,
+    sets.validate,
+    sets.show,
+    sets.check,
+    lists.sources,
+    lists.mixes,
+    lists.schema,
+    quantizing.quantize,
+    quantizing.verify_checkpoint,
+):
     cli.add_command(command)
 
 

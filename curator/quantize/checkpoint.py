@@ -4,7 +4,6 @@ all else copied byte for byte unless smoothing changed it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections import defaultdict
@@ -211,16 +210,9 @@ def _with_alias(target: str, names: Sequence[str], local: Mapping[str, str]) -> 
 def write_manifest(folder: Path, facts: Mapping[str, Any], written: Written) -> dict[str, Any]:
     """``curate-quantize.json``: what was done to what, and every file's digest; written last."""
     tensors = {"quantized": {n: list(t) for n, t in written.packed.items()}, "smoothed": list(written.smoothed), "copied": list(written.copied)}
-    files = {n: f for n, f in artifact.file_table(folder).items() if n != MANIFEST}
-    manifest = {"format": FORMAT, **facts, "tensors": tensors, "files": files}
+    manifest = {"format": FORMAT, **facts, "tensors": tensors, "files": artifact.file_table(folder, marker=MANIFEST)}
     artifact.write_json(folder / MANIFEST, manifest)
     return manifest
-
-
-def digest(file: Path) -> str:
-    """sha256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def said(written: Written) -> str:

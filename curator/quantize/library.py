@@ -18,7 +18,14 @@ from curator.quantize.data import Note
 
 NEEDED = ("torch", "llmcompressor", "compressed_tensors")
 LIBRARIES = ("curate-calibration", "llmcompressor", "compressed-tensors", "transformers", "torch", "safetensors")
-EXPECTED = ("No accelerator available", "Disabling tokenizer parallelism", "MoE is being linearized", "were skipped due to incompatible", "no layers are targeted", "Unable to find quantization scheme")
+EXPECTED = (
+    "No accelerator available",
+    "Disabling tokenizer parallelism",
+    "MoE is being linearized",
+    "were skipped due to incompatible",
+    "no layers are targeted",
+    "Unable to find quantization scheme",
+)
 
 
 def require() -> None:
@@ -118,6 +125,23 @@ def listable_modules() -> Iterator[None]:
         for module in broken:
             stack.enter_context(patch.dict(vars(module), {"__dir__": list}))
         yield
+
+
+@contextmanager
+def conversions_kept(model_type: str) -> Iterator[None]:
+    """llm-compressor leaves its own conversion of weight names registered with transformers after a load, and every later
+    load of such a model in the process then finds no experts. What was registered before is put back."""
+    from transformers import conversion_mapping
+
+    before = conversion_mapping.get_checkpoint_conversion_mapping(model_type)
+    ours = model_type in conversion_mapping.USER_REGISTERED_MAPPINGS
+    try:
+        yield
+    finally:
+        if before is not None:
+            conversion_mapping.register_checkpoint_conversion_mapping(model_type, before, overwrite=True)
+            if not ours:
+                conversion_mapping.USER_REGISTERED_MAPPINGS.discard(model_type)
 
 
 def _is_alias(module: Any) -> bool:

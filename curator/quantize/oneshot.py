@@ -12,7 +12,7 @@ from typing import Any, Literal
 from curator import artifact
 from curator.errors import CurateError, QuantizeError, SourceError, UsageError
 from curator.quantize.data import Batch, Note, Observer, Progress
-from curator.quantize.library import tamed
+from curator.quantize.library import conversions_kept, tamed
 from curator.quantize.recipes import QUANTIZING
 from curator.quantize.smoothing import decoder_layers
 
@@ -49,14 +49,37 @@ def fetch(name: str) -> Path:
         raise SourceError(f"model {name}: not found on the hub ({str(error).strip().splitlines()[0][:200]}); mend the name, log in, or name a folder") from None
 
 
+def use_device(name: str | None) -> None:
+    """Run on the device with this name, as ``cuda:1`` or ``cpu``; None leaves the choice to llm-compressor: the first
+    accelerator, and the CPU where there is none. Raises UsageError."""
+    if name is None:
+        return
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name}: not a device; give cpu, cuda or cuda:1") from None
+    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if device.type == "cpu":
+        if here is not None:
+            raise UsageError(f"--device cpu: llm-compressor takes the {here.type} that it sees; hide it (CUDA_VISIBLE_DEVICES='') to run on the CPU")
+    elif here is None or here.type != device.type or (device.index or 0) >= torch.accelerator.device_count():
+        raise UsageError(f"--device {name}: there is no such device here; give {here.type if here else 'cpu'}")
+    elif device.index:
+        raise UsageError(f"--device {name}: llm-compressor takes the first one that it sees; give CUDA_VISIBLE_DEVICES={device.index} instead")
+
+
 def load_model(folder: Path, *, note: Note = lambda _: None, dtype: str = "auto") -> Any:
     """The model as llm-compressor calibrates it: in its own type, every expert a module of its own, on the CPU or offloaded
     to it. Raises QuantizeError."""
     from llmcompressor.utils import load_context
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    with tamed(note), errors_of_the_library(f"{folder}: cannot be loaded"), load_context():
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
+    with tamed(note), errors_of_the_library(f"{folder}: cannot be loaded"):
+        model_type = AutoConfig.from_pretrained(folder, trust_remote_code=False).model_type
+        with conversions_kept(model_type), load_context():
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
     model.eval()
     return model
 
@@ -188,7 +211,9 @@ def check_tokens(described: Mapping[str, Any], model: Any, folder: Path, *, othe
     made_for = described["tokenizer"]
     vocabulary = model.get_input_embeddings().weight.shape[0]
     if made_for["vocab_size"] > vocabulary:
-        raise UsageError(f"the build has tokens up to {made_for['vocab_size'] - 1:,} and the model knows {vocabulary:,}; build the set with the model's tokenizer")
+        raise UsageError(
+            f"the build has tokens up to {made_for['vocab_size'] - 1:,} and the model knows {vocabulary:,}; build the set with the model's tokenizer"
+        )
     try:
         own = tokens.load(str(folder)).identity.sha256
     except SourceError as error:

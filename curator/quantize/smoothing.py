@@ -18,11 +18,14 @@ from curator.quantize.data import Batch, Note
 from curator.quantize.names import first_number, matches, natural, numberless, patterns, shown
 
 TRACED = 16  # tokens that are enough to see who reads what
-PROVED = 512  # tokens of each held-out sample in the proof
+PROVED = 256  # tokens of each held-out sample in the proof
 HEAD = "the logits"
-# Largest relative difference (root mean square over a token's values; the median over tokens). Scaled weights are rounded
-# anew to the model's type; nothing else may differ. Several times what that rounding gave on the models of the tests.
-TOLERANCE = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.05}
+# Largest relative difference of what a layer adds to its input, which nine tokens in ten must keep to. Scaled weights are
+# rounded anew to the model's type, and nothing else may differ. In bfloat16 that gave up to 0.011 on the models of the tests and
+# on a trained one; a router left out of the balance gave 0.034 to 0.40. Tokens on the edge between two experts may fall to the
+# other side by rounding alone, hence not all ten.
+TOLERANCE = {"float32": 1e-4, "float16": 0.005, "bfloat16": 0.02}
+TOKENS_HELD = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,9 @@ class Smoothed:
     balanced: tuple[str, ...]
 
 
-def complete(mappings: Sequence[Mapping[str, Any]], model: Any, quantized: Mapping[str, Any], batch: Batch, note: Note, *, guard: bool = True) -> list[Smoothed]:
+def complete(
+    mappings: Sequence[Mapping[str, Any]], model: Any, quantized: Mapping[str, Any], batch: Batch, note: Note, *, guard: bool = True
+) -> list[Smoothed]:
     """What the mappings of a recipe mean in ``model``, with the readers that they leave out added and told to ``note``.
 
     ``guard=False`` adds none: for tests of what happens then. Raises QuantizeError for a mapping that cannot preserve the
@@ -63,6 +68,13 @@ def complete(mappings: Sequence[Mapping[str, Any]], model: Any, quantized: Mappi
     return smoothed
 
 
+def inferred(model: Any) -> list[dict[str, Any]]:
+    """The mappings that llm-compressor has for the model's family, for a recipe that states none."""
+    from llmcompressor.modifiers.transform.awq.dynamic_mappings import get_layer_mappings_from_model
+
+    return [{"smooth_layer": m.smooth_layer, "balance_layers": list(m.balance_layers)} for m in get_layer_mappings_from_model(model)]
+
+
 def _of_mapping(
     mapping: Mapping[str, Any], layers: Sequence[str], wanted: set[str], found: readers.Readers, modules: Mapping[str, Any], quantized: Mapping[str, Any]
 ) -> Iterator[Smoothed]:
@@ -79,7 +91,9 @@ def _of_mapping(
 def _refuse_strangers(mapping: Mapping[str, Any], wanted: set[str], reading: Sequence[str]) -> None:
     strangers = wanted.difference(reading)
     if strangers:
-        raise QuantizeError(f"mapping of {mapping['smooth_layer']}: {shown(sorted(strangers, key=natural))} does not read it; take it out of the balance layers")
+        raise QuantizeError(
+            f"mapping of {mapping['smooth_layer']}: {shown(sorted(strangers, key=natural))} does not read it; take it out of the balance layers"
+        )
 
 
 def _has_weight(module: Any) -> bool:
@@ -154,11 +168,13 @@ def decoder_layers(model: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far one layer's output is from what it was: relative, a token at a time."""
+    """How far a layer's output is from what it was, relative to what it adds to its input; by token."""
 
     layer: str
     median: float
+    held: float  # the largest of the nine tokens in ten that differ least
     worst: float
+    tolerance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,51 +182,79 @@ class Proof:
     """What the model computed on held-out samples before it was smoothed."""
 
     batches: tuple[Batch, ...]
-    outputs: Mapping[str, Sequence[Any]]  # layer or HEAD -> its output for each sample
+    before: _Seen
     tolerance: float
 
     @classmethod
     def take(cls, model: Any, batches: Sequence[Batch]) -> Proof:
         """Run the held-out samples through the model as it is."""
         tolerance = TOLERANCE.get(str(model.dtype).removeprefix("torch."), TOLERANCE["bfloat16"])
-        return cls(tuple(batches), _outputs(model, batches), tolerance)
+        return cls(tuple(batches), _watch(model, batches), tolerance)
 
     def check(self, model: Any) -> list[Difference]:
-        """Run them again. Raises QuantizeError that names the first layer that differs."""
-        now = _outputs(model, self.batches)
-        found = [_difference(layer, self.outputs[layer], now[layer]) for layer in self.outputs]
-        wrong = next((d for d in found if not d.median <= self.tolerance), None)
+        """Run them again: every layer by itself on the input that it had before, so that rounding does not add up over layers,
+        and once from end to end, where it may, as the square root of the number of layers. Raises QuantizeError that names
+        the first layer that differs."""
+        alone = _watch(model, self.batches, instead=self.before.inputs)
+        layers = list(self.before.outputs)
+        found = [_difference(n, self.before.inputs[n], self.before.outputs[n], alone.outputs[n], self.tolerance) for n in layers]
+        whole = _watch(model, self.batches)
+        found.append(_difference(HEAD, None, self.before.logits, whole.logits, self.tolerance * max(1, len(layers)) ** 0.5))
+        wrong = next((d for d in found if not (d.median if d.layer == HEAD else d.held) <= d.tolerance), None)
         if wrong is not None:
             raise QuantizeError(
-                f"smoothing changed what the model computes: {wrong.layer} is the first to differ, by {wrong.median:.2g} of its output "
-                f"(allowed: {self.tolerance:g}); something that reads a smoothed layer is not among its balance layers. Mend the mappings of the recipe"
+                f"smoothing changed what the model computes: {wrong.layer} is the first to differ, by {wrong.held:.2g} of its output "
+                f"({wrong.tolerance:.2g} is allowed): something that reads a smoothed layer is not among its balance layers; mend the mappings of the recipe"
             )
         return found
 
 
-def _outputs(model: Any, batches: Sequence[Batch]) -> dict[str, list[Any]]:
-    kept: dict[str, list[Any]] = {}
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    inputs: dict[str, list[Any]]  # by layer, one [1, tokens, hidden] for each sample
+    outputs: dict[str, list[Any]]
+    logits: list[Any]
 
-    def keep(name: str) -> Any:
+
+def _watch(model: Any, batches: Sequence[Batch], *, instead: Mapping[str, Sequence[Any]] | None = None) -> _Seen:
+    """Run ``batches`` and keep what goes into and out of every layer; ``instead`` are the inputs to give the layers."""
+    seen = _Seen({}, {}, [])
+
+    def before(name: str) -> Any:
+        def hook(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            hidden = given[0] if given else named["hidden_states"]
+            kept = seen.inputs.setdefault(name, [])
+            if instead is not None:
+                hidden = instead[name][len(kept)].to(hidden.device)
+            kept.append(hidden.cpu())
+            return ((hidden, *given[1:]), named) if given else (given, named | {"hidden_states": hidden})
+
+        return hook
+
+    def after(name: str) -> Any:
         def hook(_: Any, __: Any, output: Any) -> None:
-            kept.setdefault(name, []).append((output[0] if isinstance(output, tuple) else output).detach().cpu())
+            seen.outputs.setdefault(name, []).append((output[0] if isinstance(output, tuple) else output).cpu())
 
         return hook
 
     with bare(model):
-        handles = [module.register_forward_hook(keep(name)) for name, module in decoder_layers(model).items()]
+        layers = decoder_layers(model)
+        handles = [m.register_forward_pre_hook(before(n), with_kwargs=True) for n, m in layers.items()]
+        handles += [m.register_forward_hook(after(n)) for n, m in layers.items()]
         try:
-            for batch in batches:
-                kept.setdefault(HEAD, []).append(model(**_head(batch, PROVED), use_cache=False).logits.detach().cpu())
+            seen.logits.extend(model(**_head(batch, PROVED), use_cache=False).logits.cpu() for batch in batches)
         finally:
             for handle in handles:
                 handle.remove()
-    return {**{n: o for n, o in kept.items() if n != HEAD}, HEAD: kept[HEAD]}
+    return seen
 
 
-def _difference(layer: str, before: Sequence[Any], after: Sequence[Any]) -> Difference:
+def _difference(layer: str, inputs: Sequence[Any] | None, before: Sequence[Any], after: Sequence[Any], tolerance: float) -> Difference:
     import torch
 
-    pairs = zip(before, after, strict=True)
-    each = torch.cat([((b.double() - a.double()).norm(dim=-1) / b.double().norm(dim=-1).clamp_min(1e-12)).flatten() for b, a in pairs])
-    return Difference(layer, float(each.median()), float(each.max()))
+    each = []
+    for number, (old, new) in enumerate(zip(before, after, strict=True)):
+        added = old.double() - (inputs[number].double() if inputs is not None else 0)
+        each.append(((new.double() - old.double()).norm(dim=-1) / added.norm(dim=-1).clamp_min(1e-12)).flatten())
+    by_token = torch.cat(each)
+    return Difference(layer, float(by_token.median()), float(by_token.quantile(TOKENS_HELD)), float(by_token.max()), tolerance)
