@@ -115,10 +115,8 @@ def _print_plan(plan: Mapping[str, Any], kinds: list[dict[str, Any]], *, as_json
     for kind in kinds:
         table.add_row(kind["module"], kind["how"], f"{kind['count']:,}")
     console().print(table)
-    click.echo(
-        f"\n{plan['recipe']}: {len(plan['quantized']):,} modules quantized, {len(plan['smoothed']):,} layers smoothed, {len(plan['left']):,} linear layers left; "
-        f"{plan['calibration_samples']:,} samples to calibrate on, {plan['held_out_samples']:,} held out"
-    )
+    counts = f"{len(plan['quantized']):,} modules quantized, {len(plan['smoothed']):,} layers smoothed, {len(plan['left']):,} linear layers left"
+    click.echo(f"\n{plan['recipe']}: {counts}; {plan['calibration_samples']:,} samples to calibrate on, {plan['held_out_samples']:,} held out")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 SERVE = "vllm serve PATH"
+EXPERTS = {"all": "those of every sample", "routed": "those that the router sends to it"}
 
 
 def card(facts: Mapping[str, Any], *, ledger: Mapping[str, Any] | None = None) -> str:
@@ -22,7 +23,7 @@ def card(facts: Mapping[str, Any], *, ledger: Mapping[str, Any] | None = None) -
         f"| source | {model['name']} |",
         f"| calibration set | mix `{build['mix']}`, fingerprint `{build['fingerprint']}` |",
         f"| samples | {build['samples']:,} of {build['max_seq_length']:,} tokens; {build['held_out']:,} held out |",
-        f"| tokens for each expert in calibration | {'those of every sample' if facts['calibrate_experts'] == 'all' else 'those that the router sends to it'} |",
+        f"| tokens for each expert in calibration | {EXPERTS[facts['calibrate_experts']]} |",
         f"| recipe | {recipe['name']} (sha256 `{recipe['sha256'][:12]}`) |",
         f"| versions | {', '.join(f'{k} {v}' for k, v in facts['versions'].items())} |",
         "",

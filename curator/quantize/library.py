@@ -5,6 +5,8 @@ failures of theirs worked around. Each workaround looks for the failure first, s
 from __future__ import annotations
 
 import importlib.util
+import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +20,7 @@ from curator.quantize.data import Note
 
 NEEDED = ("torch", "llmcompressor", "compressed_tensors")
 LIBRARIES = ("curate-calibration", "llmcompressor", "compressed-tensors", "transformers", "torch", "safetensors")
-EXPECTED = (
+EXPECTED = (  # said in every run, and nothing that the user could change
     "No accelerator available",
     "Disabling tokenizer parallelism",
     "MoE is being linearized",
@@ -33,6 +35,7 @@ def require() -> None:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtra(f"quantizing needs {', '.join(missing)}: pip install 'curate-calibration[awq]'")
+    os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "ERROR")  # read when it is imported; its warnings are taken by `quiet`
 
 
 def versions() -> dict[str, str]:
@@ -77,6 +80,9 @@ def quiet(note: Note) -> Iterator[None]:
     def without_bar(self: Any, *arguments: Any, **options: Any) -> None:
         plain(self, *arguments, **options | {"disable": True})
 
+    tracing = logging.getLogger("torch.fx")
+    level = tracing.level
+    tracing.setLevel(logging.ERROR)
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     logger.remove()
@@ -85,6 +91,7 @@ def quiet(note: Note) -> Iterator[None]:
         with patch.object(std.tqdm, "__init__", without_bar):
             yield
     finally:
+        tracing.setLevel(level)
         configure_logger()
         transformers.logging.set_verbosity(verbosity)
 

@@ -39,13 +39,14 @@ def fetch(name: str) -> Path:
 
     from curator import network
 
+    unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, OSError, *network.errors())
     try:
         return Path(snapshot_download(name, ignore_patterns=["*.bin", "*.pth", "*.pt", "*.gguf", "original/*", "*.onnx"]))
     except errors.HFValidationError:
         raise UsageError(f"model {name}: neither a folder nor a hub id ORG/NAME") from None
     except errors.GatedRepoError:
         raise SourceError(f"model {name}: gated; accept its terms on the hub and log in (`hf auth login`, or HF_TOKEN)") from None
-    except (errors.HfHubHTTPError, OSError, *network.errors()) as error:
+    except unanswered as error:
         raise SourceError(f"model {name}: not found on the hub ({str(error).strip().splitlines()[0][:200]}); mend the name, log in, or name a folder") from None
 
 
@@ -148,11 +149,11 @@ def with_pause(modifiers: Sequence[Any], call: Callable[[Any], object]) -> list[
     pipeline of its own, one after the other; so a modifier of our own can look at the whole model in between."""
     from llmcompressor.modifiers import Modifier
 
-    class PauseModifier(Modifier):  # type: ignore[misc] - a modifier is a pydantic model of llm-compressor
+    class PauseModifier(Modifier):  # type: ignore[misc]
         def on_initialize(self, state: Any, **_: Any) -> bool:
             return state is not None
 
-        def on_calibration_start(self, state: Any, event: Any, **_: Any) -> None:
+        def on_calibration_start(self, state: Any, *_: Any, **__: Any) -> None:
             call(state.model)
 
         def on_finalize(self, state: Any, **_: Any) -> bool:

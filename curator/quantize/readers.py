@@ -14,16 +14,71 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOVES = frozenset(
-    "alias as_strided clone contiguous copy detach expand expand_as flatten gather index index_copy index_put index_select lift_fresh masked_select permute "
-    "repeat repeat_interleave reshape roll select squeeze stack t to _to_copy transpose unflatten unsafe_chunk unsqueeze view _unsafe_view "
-    "_reshape_alias view_as".split()
+    {
+        "alias",
+        "as_strided",
+        "clone",
+        "contiguous",
+        "copy",
+        "detach",
+        "expand",
+        "expand_as",
+        "flatten",
+        "gather",
+        "index",
+        "index_copy",
+        "index_put",
+        "index_select",
+        "lift_fresh",
+        "masked_select",
+        "permute",
+        "repeat",
+        "repeat_interleave",
+        "reshape",
+        "roll",
+        "select",
+        "squeeze",
+        "stack",
+        "t",
+        "to",
+        "_to_copy",
+        "transpose",
+        "unflatten",
+        "unsafe_chunk",
+        "unsqueeze",
+        "view",
+        "_unsafe_view",
+        "_reshape_alias",
+        "view_as",
+    }
 )
 PARTS = frozenset({"split", "split_with_sizes", "chunk", "unbind", "slice", "narrow"})
 SCALES = frozenset({"mul", "div", "neg"})
 PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "_scaled_mm", "_grouped_mm"})
 BLANK = frozenset(
-    "empty_like zeros_like ones_like full_like rand_like randn_like new_empty new_zeros new_ones new_full new_empty_strided "
-    "is_same_size sym_size sym_stride sym_numel _local_scalar_dense is_nonzero equal isnan isinf isfinite".split()
+    {
+        "empty_like",
+        "zeros_like",
+        "ones_like",
+        "full_like",
+        "rand_like",
+        "randn_like",
+        "new_empty",
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "new_empty_strided",
+        "is_same_size",
+        "sym_size",
+        "sym_stride",
+        "sym_numel",
+        "_local_scalar_dense",
+        "is_nonzero",
+        "equal",
+        "isnan",
+        "isinf",
+        "isfinite",
+    }
 )
 
 Span = tuple[int, int] | None  # which channels of the last dimension, or None: all of it, in whatever shape
@@ -154,7 +209,7 @@ def _within(trail: Trail, start: int, end: int, width: int) -> Trail:
     return found
 
 
-def _joined(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) -> None:
+def _joined(trace: _Trace, _: str, arguments: tuple[Any, ...], result: Any) -> None:
     """Tensors side by side: along the last dimension, each keeps to its own channels."""
     pieces = list(arguments[0])
     along = arguments[1] if len(arguments) > 1 else 0
@@ -185,8 +240,11 @@ def _multiplied(trace: _Trace, name: str, arguments: tuple[Any, ...], result: An
     operands = [trace.of(a) for a in arguments if _is_tensor(a)][-2:]
     trails = [t for t in operands if t]
     if trails and not trace.read(trails):
-        mixes_rows = not operands[0] and operands[1]
-        trace.give(result, operands[1]) if mixes_rows else trace.end(name, trails)
+        values = None if operands[0] else operands[-1]
+        if values:
+            trace.give(result, values)
+        else:
+            trace.end(name, trails)
 
 
 def _attended(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) -> None:
@@ -206,7 +264,7 @@ def find(model: Any, watched: Collection[str], run: Callable[[], Any]) -> Reader
 
     trace = _Trace(watched, {m: n for n, m in model.named_modules()}, WeakIdKeyDictionary())
 
-    class Follow(TorchDispatchMode):  # type: ignore[misc] - torch is not typed here; a mode is made by inheritance only
+    class Follow(TorchDispatchMode):  # type: ignore[misc]
         def __torch_dispatch__(self, operation: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
             result = operation(*arguments, **(options or {}))
             trace.follow(operation.overloadpacket.__name__, arguments, options or {}, result)

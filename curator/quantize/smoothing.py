@@ -50,7 +50,7 @@ def complete(
     smoothed: list[Smoothed] = []
     for mapping, layers in zip(mappings, smooth_of, strict=True):
         wanted = {n for n in modules if any(matches(p, n) for p in mapping["balance_layers"])}
-        made = list(_of_mapping(mapping, layers, wanted, found, modules, quantized))
+        made = list(_of_mapping(layers, wanted, found, modules, quantized))
         unfit = [n for n in layers if wanted.intersection(found.modules[n]) and not all(_fits(modules[n], modules[r]) for r in found.modules[n])]
         if unfit and not made:
             note(f"mapping of {mapping['smooth_layer']}: left out, since {shown(found.modules[unfit[0]])} reads its channels more than once (heads share them)")
@@ -76,7 +76,7 @@ def inferred(model: Any) -> list[dict[str, Any]]:
 
 
 def _of_mapping(
-    mapping: Mapping[str, Any], layers: Sequence[str], wanted: set[str], found: readers.Readers, modules: Mapping[str, Any], quantized: Mapping[str, Any]
+    layers: Sequence[str], wanted: set[str], found: readers.Readers, modules: Mapping[str, Any], quantized: Mapping[str, Any]
 ) -> Iterator[Smoothed]:
     for layer in layers:
         reading = found.modules[layer]
