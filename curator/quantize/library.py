@@ -71,7 +71,8 @@ def quiet(note: Note) -> Iterator[None]:
 
     def tell(message: Any) -> None:
         text = str(message.record["message"])
-        if text not in seen and not any(e in text for e in EXPECTED):
+        warning = message.record["level"].name != "METRIC"  # a level of llm-compressor's own, for figures of each module
+        if warning and text not in seen and not any(e in text for e in EXPECTED):
             seen.add(text)
             note(f"llm-compressor: {text}")
 
