@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -51,8 +52,10 @@ def fetch(name: str) -> Path:
 
 
 def use_device(name: str | None) -> None:
-    """Run on the device with this name, as ``cuda:1`` or ``cpu``; None leaves the choice to llm-compressor: the first
+    """Run on the device with this name, as ``cuda`` or ``cpu``; None leaves the choice to llm-compressor: the first
     accelerator, and the CPU where there is none. Raises UsageError."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("started as one of several processes (WORLD_SIZE is set); curate quantize is one process, start it by itself")
     if name is None:
         return
     import torch

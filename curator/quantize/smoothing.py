@@ -111,7 +111,7 @@ def trace(model: Any, layers: Sequence[str], batch: Batch) -> readers.Readers:
     from llmcompressor.modeling.moe.context import moe_calibration_context
 
     with bare(model), moe_calibration_context():
-        return readers.find(model, layers, lambda: model(**_head(batch, TRACED), use_cache=False))
+        return readers.find(model, layers, lambda: _forward(model, batch, TRACED))
 
 
 def mappings_of(smoothed: Sequence[Smoothed], model: Any) -> list[dict[str, Any]]:
@@ -156,8 +156,14 @@ def bare(model: Any) -> Iterator[None]:
             module._forward_pre_hooks.update(before)
 
 
-def _head(batch: Batch, tokens: int) -> dict[str, Any]:
-    return {name: tensor[:, :tokens] for name, tensor in batch.inputs().items()}
+def _forward(model: Any, batch: Batch, tokens: int) -> Any:
+    """The model on the first tokens of a sample, weights going to the accelerator as they are needed, as in calibration."""
+    from compressed_tensors.offload import get_execution_device, set_onload_device
+    from llmcompressor.utils.dev import get_main_device
+
+    set_onload_device(model, get_main_device())
+    given = batch.inputs(get_execution_device(model.get_input_embeddings()))
+    return model(**{name: tensor[:, :tokens] for name, tensor in given.items()}, use_cache=False)
 
 
 def decoder_layers(model: Any) -> dict[str, Any]:
@@ -242,7 +248,7 @@ def _watch(model: Any, batches: Sequence[Batch], *, instead: Mapping[str, Sequen
         handles = [m.register_forward_pre_hook(before(n), with_kwargs=True) for n, m in layers.items()]
         handles += [m.register_forward_hook(after(n)) for n, m in layers.items()]
         try:
-            seen.logits.extend(model(**_head(batch, PROVED), use_cache=False).logits.cpu() for batch in batches)
+            seen.logits.extend(_forward(model, batch, PROVED).logits.cpu() for batch in batches)
         finally:
             for handle in handles:
                 handle.remove()
