@@ -66,6 +66,13 @@ def write(model: Any, naming: Naming, source: Path, folder: Path, *, may_change:
     return Written(made, tuple(kept["smoothed"]), tuple(kept["copied"]))
 
 
+def refuse_quantized(source: Path) -> None:
+    """Raise QuantizeError for a model whose weights are quantized already."""
+    method = (json.loads((source / CONFIG).read_text(encoding="utf-8")).get("quantization_config") or {}).get("quant_method")
+    if method:
+        raise QuantizeError(f"{source}: quantized already ({method}); take its checkpoint in 16 bits, or dequantize it first")
+
+
 def _scheme(module: Any) -> Any:
     scheme = getattr(module, "quantization_scheme", None)
     return scheme if scheme is not None and scheme.weights is not None else None

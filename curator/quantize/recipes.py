@@ -57,7 +57,7 @@ def load(name: str) -> Recipe:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeError):
         raise UsageError(f"recipe {name}: neither a file nor one of {', '.join(shipped())}") from None
-    return parse(text, name=name)
+    return parse(text, name=file.name if file.is_file() and name not in shipped() else name)
 
 
 def parse(text: str, *, name: str) -> Recipe:

@@ -71,6 +71,7 @@ def prepare(request: Request, *, note: Note = lambda _: None, guard: bool = True
     samples = oneshot.choose(described["samples"], samples=request.samples, held_out=request.held_out)
     wanted = recipes.load(request.recipe) if request.recipe else None
     source = oneshot.fetch(request.model)
+    checkpoint.refuse_quantized(source)
     stored = shards.tensors(source)
     oneshot.use_device(request.device)
     notes = Notes(note)
@@ -192,7 +193,7 @@ def describe(prepared: Prepared, written: checkpoint.Written, found: Sequence[Di
             "samples": len(prepared.samples.calibration),
             "held_out": len(prepared.samples.held_out),
         },
-        "recipe": {"name": Path(recipe.name).name, "sha256": recipe.sha256, "text": recipe.text},
+        "recipe": {"name": recipe.name, "sha256": recipe.sha256, "text": recipe.text},
         "calibrate_experts": request.experts,
         "summary": checkpoint.said(written),
         "notes": list(prepared.notes.lines),

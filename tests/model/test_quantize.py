@@ -98,6 +98,7 @@ def test_targets_are_names_of_the_source(family: str, small_build: Path, model_o
     experts = {o for o in owners if ".experts." in o}
     assert targeted == experts == set(manifest["tensors"]["quantized"])
     assert set(config["ignore"]) <= owners
+    assert manifest["notes"] == []
     assert (config["format"], config["quantization_status"]) == ("pack-quantized", "compressed")
     if family == "minimax_m2":
         assert "model.layers.0.block_sparse_moe.experts.0.w1.weight_packed" in shards.tensors(tmp_path / "Q")
@@ -109,7 +110,7 @@ def test_the_published_recipe_is_translated_and_its_router_balanced(small_build:
     notes: list[str] = []
     prepared = run.prepare(run.Request(small_build, str(model_of("minimax_m2")), recipe=str(recipe)), note=notes.append)
     assert any("config_groups moved from AWQModifier to QuantizationModifier" in n for n in notes)
-    assert any(n.startswith(f"recipe {recipe}: re:.*w1$ is a name of the checkpoint; in memory: ") and "gate_proj" in n for n in notes)
+    assert any(n.startswith("recipe published.yaml: re:.*w1$ is a name of the checkpoint; in memory: ") and "gate_proj" in n for n in notes)
     assert any("is read by model.layers.N.mlp.gate (2) as well; added" in n for n in notes)
     norm = next(s for s in prepared.smoothed if s.layer == "model.layers.1.post_attention_layernorm")
     experts = {f"model.layers.1.mlp.experts.{n}.{leaf}" for n in range(4) for leaf in ("gate_proj", "up_proj")}
@@ -244,6 +245,15 @@ def test_another_tokenizer_is_refused_unless_accepted(small_build: Path, model_o
         run.prepare(run.Request(small_build, str(source)))
     prepared = run.prepare(run.Request(small_build, str(source), other_tokenizer=True))
     assert any("another tokenizer" in n for n in prepared.notes.lines)
+
+
+def test_a_model_that_is_quantized_already_is_refused(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
+    source = tmp_path / "M"
+    shutil.copytree(model_of("qwen3"), source)
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "fp8"}}))
+    with pytest.raises(QuantizeError, match=r"quantized already \(fp8\)"):
+        run.prepare(run.Request(small_build, str(source)))
 
 
 def test_routed_and_all_experts_differ(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,12 @@ def test_pinning_is_left_out_only_where_it_fails(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(IntermediatesCache, "pin_memory", mended)
     with library.pinning_only_where_it_works():
         assert IntermediatesCache.pin_memory is mended
+
+
+def test_every_module_of_transformers_can_be_listed() -> None:
+    with library.listable_modules():
+        for module in [m for n, m in sys.modules.items() if n.startswith("transformers.")]:
+            dir(module)
 
 
 def test_a_load_for_calibration_leaves_later_loads_alone(model_of: ModelOf) -> None:
