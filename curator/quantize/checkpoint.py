@@ -16,7 +16,7 @@ from curator import artifact
 from curator.errors import QuantizeError
 from curator.quantize import shards
 from curator.quantize.data import Progress
-from curator.quantize.names import WEIGHT, Naming, matches, natural, patterns, shown
+from curator.quantize.names import WEIGHT, Naming, first_number, matches, natural, numberless, patterns, shown
 from curator.quantize.shards import Part, Stored
 
 MANIFEST = "curate-quantize.json"
@@ -71,6 +71,18 @@ def refuse_quantized(source: Path) -> None:
     method = (json.loads((source / CONFIG).read_text(encoding="utf-8")).get("quantization_config") or {}).get("quant_method")
     if method:
         raise QuantizeError(f"{source}: quantized already ({method}); take its checkpoint in 16 bits, or dequantize it first")
+
+
+def refuse_other_values(model: Any, naming: Naming, stored: Mapping[str, Stored], names: Iterable[str]) -> None:
+    """Raise QuantizeError where a module in memory does not hold the weight that the source has under the name found for it.
+
+    Compares one module of each make in each layer: a wrong pairing is wrong for all of a make."""
+    modules = dict(model.named_modules())
+    first = {(numberless(n), first_number(n)): n for n in sorted(names, key=natural, reverse=True)}
+    for name in first.values():
+        source = f"{naming.source_of(name)}{WEIGHT}"
+        if _changed(stored[source], _tensor(modules, f"{name}{WEIGHT}")) is not None:
+            raise QuantizeError(f"{name}: does not hold what the checkpoint calls {source}; this family cannot be written back safely, so nothing is done")
 
 
 def _scheme(module: Any) -> Any:

@@ -83,8 +83,7 @@ def prepare(request: Request, *, note: Note = lambda _: None, guard: bool = True
     recipe = recipes.translate(wanted or recipes.load(recipes.default(model)), model, names, notes)
     made = recipes.modifiers(recipe)
     selection = recipes.select(recipe, model, made)
-    for name in selection.modules:
-        names.source_of(name)
+    checkpoint.refuse_other_values(model, names, stored, selection.modules)
     smoothed = _smooth(model, recipe, made, selection, request, samples, notes, guard=guard)
     return Prepared(request, source, described, model, names, recipe, made, selection, smoothed, samples, notes)
 

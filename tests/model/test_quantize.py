@@ -19,7 +19,7 @@ pytest.importorskip("llmcompressor")
 pytestmark = pytest.mark.model
 
 from curator.errors import QuantizeError, UsageError  # noqa: E402
-from curator.quantize import checkpoint, recipes, run, shards  # noqa: E402
+from curator.quantize import checkpoint, names, recipes, run, shards  # noqa: E402
 from curator.quantize.verify import verify  # noqa: E402
 
 ModelOf = Callable[..., Path]
@@ -245,6 +245,17 @@ def test_another_tokenizer_is_refused_unless_accepted(small_build: Path, model_o
         run.prepare(run.Request(small_build, str(source)))
     prepared = run.prepare(run.Request(small_build, str(source), other_tokenizer=True))
     assert any("another tokenizer" in n for n in prepared.notes.lines)
+
+
+def test_a_wrong_pairing_of_names_is_noticed(small_build: Path, model_of: ModelOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crossed(model: Any, stored: Any) -> names.Naming:
+        swap = {"w1": "w3", "w3": "w1"}
+        found = names.naming(model, stored)
+        return names.Naming(found.in_memory, {m: re.sub(r"\b(w1|w3)$", lambda leaf: swap[leaf[0]], s) for m, s in found.in_source.items()})
+
+    monkeypatch.setattr(run, "naming", crossed)
+    with pytest.raises(QuantizeError, match=r"does not hold what the checkpoint calls .*\.w[13]\.weight"):
+        run.prepare(run.Request(small_build, str(model_of("minimax_m2"))))
 
 
 def test_a_model_that_is_quantized_already_is_refused(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
