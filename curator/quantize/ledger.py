@@ -98,7 +98,7 @@ class Ledger:
             yield
         finally:
             hooks.remove_hooks()
-        layers = tuple(counter.layer(way) for counter in counters)
+        layers = tuple(counter.layer() for counter in counters)
         tokens = sum(batch.input_ids.shape[-1] for batch in batches)
         result = ExpertTokens(_name(model), way, tokens, tuple(b.sample for b in batches), segments, layers)
         _check(result, batches)
@@ -128,7 +128,7 @@ class _Samples:
         for batch in batches:
             self._alike[_key(batch.input_ids)].append(batch.sample)
         self._met: Counter[bytes] = Counter()
-        self._at: dict[int, int] = {}
+        self._at: dict[int, int | None] = {}
         self.count = len(batches)
 
     def arrive(self, _: Any, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
@@ -136,13 +136,12 @@ class _Samples:
         if ids.is_meta:  # the library traces the model before it gives it a sample
             return
         key = _key(ids)
-        if key not in self._alike:
-            raise QuantizeError("the model was given tokens that are no sample of this build; the ledger needs one whole sample at a time")
-        alike = self._alike[key]
-        self._at[_library_batch()] = alike[self._met[key] % len(alike)]
+        alike = self._alike.get(key, [])
+        self._at[_library_batch()] = alike[self._met[key] % len(alike)] if alike else None
         self._met[key] += 1
 
-    def current(self) -> int:
+    def current(self) -> int | None:
+        """None where it is none of the samples, as when others are tried between two stages of a calibration."""
         return self._at[_library_batch()]
 
 
@@ -190,11 +189,11 @@ class _Counter:
 
         return entered
 
-    def _add(self, sample: int, hidden: Any, assignments: Any, *, last: int) -> None:
+    def _add(self, sample: int | None, hidden: Any, assignments: Any, *, last: int) -> None:
         import torch
 
-        self._fresh = sample not in self._done
-        if not self._fresh:
+        self._fresh = sample is not None and sample not in self._done
+        if sample is None or not self._fresh:
             return
         self._done.add(sample)
         segment_of = self._segment_of[sample].to(assignments.device)
@@ -208,10 +207,10 @@ class _Counter:
         if len(self._done) == last:
             self._tokens = self._tokens.cpu()
 
-    def layer(self, way: Way) -> Layer:
+    def layer(self) -> Layer:
         """What was counted. Raises QuantizeError where nothing was."""
         if self._tokens is None:
-            raise QuantizeError(f"{self.name}: no sample went through it" + ("; was its model replaced?" if way == "calibration" else ""))
+            raise QuantizeError(f"{self.name}: no sample went through it; the ledger needs a calibration with samples, whole and one at a time")
         tokens = self._tokens.cpu().numpy().astype(np.int64).reshape(self._segments, -1)[:, : self._experts]
         return Layer(self.number, self.name, self._top_k, self._width, tokens, self._calibrated)
 
