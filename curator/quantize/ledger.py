@@ -345,6 +345,24 @@ def below(ledger: ExpertTokens, minimum: int) -> list[tuple[int, int, int]]:
     return sorted(poor, key=lambda line: (line[2], line[0], line[1]))
 
 
+def by_origin(ledger: ExpertTokens, layer: Layer, origin: str) -> tuple[list[str | None], NDArray[np.int64]]:
+    """The names of a column of ORIGIN in the order of their appearance, and [names, experts]: the layer's tokens of each."""
+    names = ledger.segments[origin].unique(maintain_order=True).to_list()
+    place = {name: at for at, name in enumerate(names)}
+    tokens = np.zeros((len(names), layer.tokens.shape[1]), np.int64)
+    np.add.at(tokens, [place[name] for name in ledger.segments[origin].to_list()], layer.tokens)
+    return names, tokens
+
+
+def samples_until(ledger: ExpertTokens, layer: Layer, minimum: int) -> NDArray[np.int64]:
+    """[experts]: how many samples, in the order given, until an expert had ``minimum`` tokens; one more than there are if never."""
+    place = {sample: at for at, sample in enumerate(ledger.samples)}
+    tokens = np.zeros((len(ledger.samples), layer.tokens.shape[1]), np.int64)
+    np.add.at(tokens, [place[sample] for sample in ledger.segments["sample"].to_list()], layer.tokens)
+    needed: NDArray[np.int64] = (np.cumsum(tokens, axis=0) < max(minimum, 1)).sum(axis=0) + 1
+    return needed
+
+
 def require(ledger: ExpertTokens, minimum: int) -> None:
     """Raise ShortfallError where some expert has fewer than ``minimum`` tokens."""
     poor = below(ledger, minimum)
