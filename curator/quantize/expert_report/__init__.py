@@ -34,7 +34,7 @@ def page(ledger: ledgers.ExpertTokens, minimum: int) -> str:
     """The report of a ledger; experts below ``minimum`` tokens are marked."""
     facts = ledgers.summary(ledger, minimum)
     poor = ledgers.below(ledger, minimum)
-    style, script = (Markup(_source(name)) for name in ("page.css", "page.js"))  # noqa: S704: our own files
+    style, script = (Markup(_source(name)) for name in ("page.css", "page.js"))  # noqa: S704 - our own files
     return (
         _environment()
         .get_template("page.html")
@@ -48,7 +48,7 @@ def page(ledger: ledgers.ExpertTokens, minimum: int) -> str:
             least=_least_fed(ledger, minimum),
             fed=[(origin, specialization.fed_by(ledger, origin)) for origin in ("source", "category", "language")],
             coverage=coverage.of(ledger, minimum),
-            data=Markup(_embedded(ledger, minimum)),  # noqa: S704: escaped by IN_SCRIPT
+            data=Markup(_embedded(ledger, minimum)),  # noqa: S704 - escaped by IN_SCRIPT
             style=style,
             script=script,
         )
@@ -120,7 +120,7 @@ def _source(name: str) -> str:
 
 def _digest(text: str) -> Markup:
     """What a Content-Security-Policy names an inline style or script by."""
-    return Markup(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode()}'")  # noqa: S704: base64
+    return Markup(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode()}'")  # noqa: S704 - base64
 
 
 @cache

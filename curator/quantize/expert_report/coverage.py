@@ -76,4 +76,4 @@ def _bare(root: Any) -> Markup:
     for element in root.iter():
         element.attrib.pop("style", None)
     root.attrib |= {"role": "img", "aria-label": "Share of experts with enough tokens, by samples given; the numbers are in the table below"}
-    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704: ElementTree has escaped every text
+    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree has escaped every text

@@ -25,7 +25,9 @@ def shares(tokens: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.f
 def excess(ledger: ledgers.ExpertTokens, origin: str) -> dict[str, Any]:
     """{names, average, experts: for each layer and expert [name, tokens, name, tokens, ...]}: the origins with the most tokens
     above their share, the furthest above first; names by their place in ``names``."""
-    names, average, experts = [], [], []
+    names: list[str | None] = []
+    average: list[float] = []
+    experts = []
     for layer in ledger.layers:
         names, tokens = ledgers.by_origin(ledger, layer, origin)
         share, of_layer = shares(tokens)
