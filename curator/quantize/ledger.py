@@ -29,6 +29,7 @@ Way = Literal["plain", "calibration"]
 ORIGIN = ("source", "category", "language")
 EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")  # what configurations call it
 SHOWN = 10
+TOKENS_PER_FEATURE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,11 +333,11 @@ def calibration_table(ledger: ExpertTokens) -> pl.DataFrame:
 
 
 def default_minimum(ledger: ExpertTokens) -> int:
-    """Tokens that an expert should have: as many as the features that enter it; 0 for a dense model.
+    """Tokens that an expert should have: four for each feature that enters it; 0 for a dense model.
 
-    With fewer, the second moments of its inputs, which GPTQ inverts, have no full rank (see docs/explanation/experts.md).
+    With fewer, GPTQ on an expert's own tokens was worse than rounding to nearest (docs/explanation/experts.md).
     """
-    return max((layer.width for layer in ledger.layers), default=0)
+    return TOKENS_PER_FEATURE * max((layer.width for layer in ledger.layers), default=0)
 
 
 def below(ledger: ExpertTokens, minimum: int) -> list[tuple[int, int, int]]:

@@ -206,6 +206,7 @@ def test_an_expert_that_never_fires_is_zero_and_ends_the_run(tmp_path: Path) -> 
         ledgers.require(counted, 1)
     assert failure.value.exit_code == 4
     ledgers.require(counted, 0)
+    assert ledgers.default_minimum(counted) == 4 * 64
     facts = ledgers.write(tmp_path, counted, 1)
     assert facts == json.loads((tmp_path / "expert_tokens.json").read_text())
     assert facts["below_minimum"] == [[1, 3, 0]]
@@ -220,7 +221,8 @@ def test_an_expert_that_never_fires_is_zero_and_ends_the_run(tmp_path: Path) -> 
 def test_a_dense_model_has_an_empty_ledger_that_says_so(tmp_path: Path) -> None:
     batches, documents = samples()
     counted = ledgers.count(load_model(save_model(tmp_path / "m", "llama"), apart=True), batches, documents)
-    ledgers.require(counted, ledgers.default_minimum(counted))
+    assert ledgers.default_minimum(counted) == 0
+    ledgers.require(counted, 0)
     facts = ledgers.write(tmp_path, counted, ledgers.default_minimum(counted))
     assert facts["note"].startswith("a dense model")
     assert facts["layers"] == facts["experts"] == 0
