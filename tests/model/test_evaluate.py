@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from curator.errors import QuantizeError, UsageError
-from tests.families import VOCABULARY, load_model, samples, save_model
+from tests.tiny_moe import VOCABULARY, load_model, samples, save_model
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("llmcompressor")

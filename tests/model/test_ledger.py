@@ -14,7 +14,7 @@ import pytest
 
 from curator.errors import QuantizeError, ShortfallError
 from tests.conftest import STARTER_TOKENIZER
-from tests.families import EXPERTS, FAMILIES, TOP_K, load_model, samples, save_model
+from tests.tiny_moe import EXPERTS, FAMILIES, TOP_K, load_model, samples, save_model
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("llmcompressor")
