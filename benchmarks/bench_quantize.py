@@ -29,18 +29,18 @@ from curator import artifact  # noqa: E402
 METHODS: dict[str, Callable[[], list[Any]]] = {"awq": lambda: awq(router=True), "gptq": lambda: gptq("memoryless_mse")}
 
 
-def make_model(folder: Path, vocabulary: int, *, layers: int, experts: int) -> int:
+def make_model(folder: Path, vocabulary: int, *, hidden: int, layers: int, experts: int) -> int:
     """A random model in a folder; gives how many parameters it has."""
     import torch
     from transformers import AutoModelForCausalLM, MiniMaxM2Config
 
     config = MiniMaxM2Config(
         vocab_size=vocabulary,
-        hidden_size=1024,
-        intermediate_size=512,
+        hidden_size=hidden,
+        intermediate_size=hidden // 2,
         num_hidden_layers=layers,
-        num_attention_heads=16,
-        num_key_value_heads=4,
+        num_attention_heads=hidden // 64,
+        num_key_value_heads=max(1, hidden // 256),
         head_dim=64,
         num_local_experts=experts,
         num_experts_per_tok=4,
@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("build", type=Path)
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--hidden", type=int, default=1024)
     parser.add_argument("--layers", type=int, default=24)
     parser.add_argument("--experts", type=int, default=32)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
@@ -112,7 +113,7 @@ def main() -> None:
     report: dict[str, Any] = {"machine": machine, "torch": torch.__version__, "samples": len(given), "tokens": sum(b.input_ids.numel() for b in given)}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        report["parameters"] = make_model(folder, described["tokenizer"]["vocab_size"], layers=asked.layers, experts=asked.experts)
+        report["parameters"] = make_model(folder, described["tokenizer"]["vocab_size"], hidden=asked.hidden, layers=asked.layers, experts=asked.experts)
         for method in asked.methods:
             measure(folder, given[:2], documents, method, device=asked.device, with_ledger=True)
             # Each goes first in every other round, so that neither has the warmer machine.
