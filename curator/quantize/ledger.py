@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,8 +21,6 @@ from curator.errors import QuantizeError, ShortfallError
 from curator.quantize.data import Batch, Progress
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import polars as pl
     from numpy.typing import NDArray
 
@@ -291,7 +290,9 @@ def _check(ledger: ExpertTokens, batches: Sequence[Batch]) -> None:
 
 
 def _name(model: Any) -> str:
-    return str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
+    """Its id; of a folder the last part alone, since where it lies on somebody's disk is nobody else's business."""
+    name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
+    return Path(name).resolve().name if Path(name).is_dir() else name
 
 
 def table(ledger: ExpertTokens) -> pl.DataFrame:

@@ -209,6 +209,7 @@ def test_an_expert_that_never_fires_is_zero_and_ends_the_run(tmp_path: Path) -> 
     assert ledgers.default_minimum(counted) == 4 * 64
     facts = ledgers.write(tmp_path, counted, 1)
     assert facts == json.loads((tmp_path / "expert_tokens.json").read_text())
+    assert facts["model"] == "m"  # the folder's name, and not where it lies
     assert facts["below_minimum"] == [[1, 3, 0]]
     assert facts["per_layer"][1]["zero"] == 1
     assert facts["per_layer"][1]["min"] == 0

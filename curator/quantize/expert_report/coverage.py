@@ -24,7 +24,7 @@ WIDTH, HEIGHT, LETTER = 1216, 260, 10.5
 
 def of(ledger: ledgers.ExpertTokens, minimum: int) -> dict[str, Any]:
     """{svg, parts, lines: [{tokens, reached, samples: [count or None for each part]}]}; no lines for a dense model."""
-    wanted = sorted({*STEPS, minimum} - {0})
+    wanted = sorted({n for n in STEPS if not minimum / 2 < n < minimum * 2} | {minimum} - {0})
     if not ledger.layers:
         return {"svg": "", "parts": PARTS, "lines": []}
     needed = {n: np.concatenate([ledgers.samples_until(ledger, layer, n) for layer in ledger.layers]) for n in wanted}
