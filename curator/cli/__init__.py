@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from curator import __version__
-from curator.cli import lists, sets
+from curator.cli import checkpoints, lists, sets
 from curator.errors import BUG, INTERRUPTED, CurateError, UsageError
 
 
@@ -24,7 +24,7 @@ def cli() -> None:
     """
 
 
-for command in (sets.build, sets.plan, sets.validate, sets.show, sets.check, lists.sources, lists.mixes, lists.schema):
+for command in (sets.build, sets.plan, sets.validate, sets.show, sets.check, lists.sources, lists.mixes, lists.schema, checkpoints.dequantize):
     cli.add_command(command)
 
 
