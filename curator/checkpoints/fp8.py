@@ -46,7 +46,7 @@ def one_thread() -> Iterator[None]:
 
 def dequantize(codes: torch.Tensor, scales: torch.Tensor, block: tuple[int, int], dtype: torch.dtype) -> torch.Tensor:
     """``codes`` (uint8, [rows, columns], starting at the first row of a block) times ``scales`` (float32, one for each
-    ``block`` of rows and columns, those at the edges ragged), rounded to nearest even in ``dtype``. NaN codes are not told from others here: see ``put_nan``."""
+    ``block`` of rows and columns, those at the edges ragged), rounded to nearest even in ``dtype``. NaN codes: see ``put_nan``."""
     height, width = block
     values = decode(codes)
     by_column = scales.repeat_interleave(width, dim=1)[:, : codes.shape[1]]

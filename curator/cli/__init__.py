@@ -24,7 +24,18 @@ def cli() -> None:
     """
 
 
-for command in (sets.build, sets.plan, sets.validate, sets.show, sets.check, lists.sources, lists.mixes, lists.schema, checkpoints.dequantize):
+for command in (
+    sets.build,
+    sets.plan,
+    sets.validate,
+    sets.show,
+    sets.check,
+    lists.sources,
+    lists.mixes,
+    lists.schema,
+    checkpoints.dequantize,
+    checkpoints.stitch,
+):
     cli.add_command(command)
 
 

@@ -38,6 +38,27 @@ def dequantize(model: Path, target: Path, dtype: str, device: str, shard_size: f
     click.echo(f"{target}: {manifest['dequantized']:,} weights in {dtype}, {manifest['copied']:,} tensors as they were")
 
 
+@click.command()
+@click.option("--base", type=click.Path(path_type=Path), required=True, help="The original: FP8 with block scales, or 16 bit.")
+@click.option("--experts", type=click.Path(path_type=Path), required=True, help="The same model with quantized experts (compressed-tensors, packed integers).")
+@out_option
+@shard_option
+@force_option
+@json_option
+def stitch(base: Path, experts: Path, target: Path, shard_size: float, force: bool, as_json: bool) -> None:
+    """Make one mixed-precision checkpoint of two: what was quantized or rescaled from one, all else from the original."""
+    from curator.checkpoints import stitch as stitching
+
+    say("comparing the two models")
+    manifest = stitching.stitch(base, experts, target, limit=int(shard_size * 1e9), force=force, progress=_report())
+    for note in manifest["notes"]:
+        say(f"note: {note}")
+    if as_json:
+        print_json(_summary(manifest, target))
+        return
+    click.echo(f"{target}: {', '.join(f'{n:,} from {what}' for what, n in manifest['counts'].items())}")
+
+
 def _summary(manifest: dict[str, Any], target: Path) -> dict[str, Any]:
     return {k: v for k, v in manifest.items() if k not in ("files", "tensors")} | {"out": str(target)}
 
