@@ -79,6 +79,11 @@ class Family(BaseModel):
             name = _replaced(name, alias.checkpoint, alias.memory)
         return name
 
+    def wordings(self, module: str) -> tuple[str, str, str]:
+        """A module's name as checkpoints have it, as programs have it, and as some do that call only the last part otherwise."""
+        owner, _, last = module.rpartition(".")
+        return module, self.in_memory(module), f"{owner}.{self.in_memory(last)}" if owner else module
+
 
 def _replaced(name: str, old: str, new: str) -> str:
     """``name`` with the whole parts ``old`` replaced."""

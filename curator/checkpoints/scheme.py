@@ -31,7 +31,7 @@ def groups_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def group_for(module: str, groups: Sequence[dict[str, Any]], family: Family) -> dict[str, Any] | None:
     """The group that quantized a module, by name or in memory's words; by class where only one group names classes."""
-    names = (module, family.in_memory(module))
+    names = family.wordings(module)
     by_name = [g for g in groups if any(_matches(n, t) for n in names for t in g["targets"])]
     by_class = [g for g in groups if any(t == "Linear" for t in g["targets"])]
     return next(iter(by_name or by_class), None)
@@ -63,8 +63,8 @@ def quantization_config(
         wanted = set(modules)
         outside = [*others, *(m for _, more in packed for m in more if m not in wanted)]
         kept = {k: v for k, v in group.items() if k != "targets"}
-        groups.append({**kept, "targets": _in_both_words(modules, outside, family), "format": PACKED})
-    ignore = _in_both_words([*plain, *([] if HEAD in plain else [HEAD])], [m for m in others if m not in set(plain)], family) if fp8 else []
+        groups.append({**kept, "targets": _in_all_words(modules, outside, family), "format": PACKED})
+    ignore = _in_all_words([*plain, *([] if HEAD in plain else [HEAD])], [m for m in others if m not in set(plain)], family) if fp8 else []
     return {
         "quant_method": "compressed-tensors",
         "format": MIXED if fp8 else PACKED,
@@ -76,11 +76,10 @@ def quantization_config(
     }
 
 
-def _in_both_words(modules: Iterable[str], outside: Iterable[str], family: Family) -> list[str]:
+def _in_all_words(modules: Iterable[str], outside: Iterable[str], family: Family) -> list[str]:
     """Targets in the words of the checkpoint, and of programs where those differ."""
-    inside, without = list(modules), list(outside)
-    words: list[Callable[[str], str]] = [str, family.in_memory]
-    return list(dict.fromkeys(t for to in words for t in targets([to(m) for m in inside], [to(m) for m in without])))
+    inside, without = [family.wordings(m) for m in modules], [family.wordings(m) for m in outside]
+    return list(dict.fromkeys(t for n in range(3) for t in targets([w[n] for w in inside], [w[n] for w in without])))
 
 
 def targets(modules: Sequence[str], outside: Sequence[str]) -> list[str]:

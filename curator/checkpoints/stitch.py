@@ -202,9 +202,8 @@ def unscaled_readers(choices: Sequence[Choice], family: Family) -> list[str]:
         role = family.role(norm.parameter)
         if norm.why != "rescaled" or role is None or role not in family.reads:
             continue
-        for reader in weights[_layer(norm.parameter)]:
-            if reader.source == "base" and family.read_by(role, reader.parameter.removesuffix(".weight")):
-                notes.append(f"{norm.parameter} was rescaled, and {reader.parameter}, which reads what it gives, was not: the quantized model differs by that")
+        unscaled = [c.parameter for c in weights[_layer(norm.parameter)] if c.source == "base" and family.read_by(role, c.parameter.removesuffix(".weight"))]
+        notes += [f"{norm.parameter} was rescaled, and {p}, which reads what it gives, was not: the quantized model differs by that" for p in unscaled]
     return notes
 
 
@@ -217,24 +216,21 @@ def check_record(choices: Sequence[Choice], experts: Checkpoint, family: Family)
         record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise QuantizeError(f"{file}: cannot be read: {error}") from None
+    tensors = record.get("tensors") if isinstance(record, dict) else None
+    if not isinstance(tensors, dict):
+        return [f"{file.name} of the experts' model does not say what was done to which tensor; its numbers alone decided"]
+    noted = {
+        "quantized": {f"{family.in_checkpoint(module)}.weight" for module in tensors.get("quantized", ())},
+        "rescaled": {family.in_checkpoint(name) for name in tensors.get("smoothed", ())},
+    }
     faults = []
-    for key, why in (("quantized", "quantized"), ("smoothed", "rescaled")):
-        if isinstance(record, dict) and isinstance(record.get(key), list):
-            noted = {_parameter(family.in_checkpoint(str(n))) for n in record[key]}
-            found = {c.parameter for c in choices if c.why == why}
-            faults += [f"{p}: {RECORD} says {key}, its numbers say not" for p in sorted(noted - found)]
-            faults += [f"{p}: {why}, of which {RECORD} says nothing" for p in sorted(found - noted)]
+    for why, names in noted.items():
+        found = {c.parameter for c in choices if c.why == why}
+        faults += [f"{p}: {why} by {RECORD}, not by its numbers" for p in sorted(names - found)]
+        faults += [f"{p}: {why} by its numbers, not by {RECORD}" for p in sorted(found - names)]
     if faults:
         raise QuantizeError(listed(f"{experts.folder} is not as its {RECORD} says", faults))
     return []
-
-
-def _parameter(name: str) -> str:
-    """The parameter that a module or one of its parts belongs to."""
-    stem, _, last = name.rpartition(".")
-    if last in (*PARTS, SCALE):
-        return f"{stem}.weight"
-    return name
 
 
 def config_of(choices: Sequence[Choice], base: Model, experts: Model, family: Family) -> dict[str, Any]:
