@@ -24,7 +24,10 @@ from curator.checkpoints import dequantize, fp8, reading  # noqa: E402
 from curator.errors import QuantizeError, UsageError  # noqa: E402
 from tests.model import tiny  # noqa: E402
 
-PRECISION = {"bfloat16": (8, -125, 128), "float16": (11, -13, 16)}  # significant bits, and frexp's exponents of the smallest normal number and of what overflows
+PRECISION = {
+    "bfloat16": (8, -125, 128),
+    "float16": (11, -13, 16),
+}  # significant bits, and frexp's exponents of the smallest normal number and of what overflows
 
 
 def exact(codes: np.ndarray, scales: np.ndarray, block: tuple[int, int], dtype: str) -> np.ndarray:
@@ -178,7 +181,12 @@ def test_everything_that_does_not_fit_is_told_at_once(minimax: Path, tmp_path: P
         dequantize.dequantize(minimax, tmp_path / "out")
     lines = str(error.value).splitlines()[1:]
     assert len(lines) == 4
-    for name, word in ((o, "without weight_scale_inv"), (q, r"scales \[2, 3\], not \[1, 1\]".replace("\\", "")), (k, "F8_E5M2"), ("stray.weight_scale_inv", "belongs to no")):
+    for name, word in (
+        (o, "without weight_scale_inv"),
+        (q, r"scales \[2, 3\], not \[1, 1\]".replace("\\", "")),
+        (k, "F8_E5M2"),
+        ("stray.weight_scale_inv", "belongs to no"),
+    ):
         assert any(name in line and word in line for line in lines), (name, lines)
 
 

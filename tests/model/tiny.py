@@ -52,7 +52,15 @@ def deepseek_v3() -> Any:
 
 
 def common() -> dict[str, Any]:
-    return {"vocab_size": 512, "hidden_size": HIDDEN, "num_hidden_layers": 3, "num_attention_heads": 4, "bos_token_id": 0, "eos_token_id": 1, "dtype": "bfloat16"}
+    return {
+        "vocab_size": 512,
+        "hidden_size": HIDDEN,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "dtype": "bfloat16",
+    }
 
 
 FAMILIES: dict[str, Callable[[], Any]] = {"minimax_m2": minimax_m2, "deepseek_v3": deepseek_v3, "qwen3_moe": qwen3_moe}
