@@ -76,10 +76,8 @@ class Checkpoint:
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Read the config and every header. Raises UsageError where there is no such folder, and QuantizeError with all that is
     wrong in one that is not a checkpoint in safetensors."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; a model is named by the folder it lies in (`hf download ORG/NAME --local-dir DIR` makes one)")
     faults: list[str] = []
-    config = _config(folder, faults)
+    config = read_config(folder, faults)
     named = _named_files(folder, faults)
     tensors: dict[str, Tensor] = {}
     for file in sorted(set(named.values())):
@@ -97,7 +95,10 @@ def listed(title: str, faults: Iterable[str], *, most: int = 100) -> str:
     return "\n".join([f"{title}:", *lines, *([f"* and {len(every) - most:,} more"] if len(every) > most else [])])
 
 
-def _config(folder: Path, faults: list[str]) -> dict[str, Any]:
+def read_config(folder: Path, faults: list[str]) -> dict[str, Any]:
+    """``config.json``; what is wrong with it is added to ``faults``. Raises UsageError where there is no such folder."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; a model is named by the folder it lies in (`hf download ORG/NAME --local-dir DIR` makes one)")
     value = _json(folder, CONFIG, faults)
     if value is None:
         faults.append(f"{CONFIG}: missing")

@@ -35,6 +35,7 @@ for command in (
     lists.schema,
     checkpoints.dequantize,
     checkpoints.stitch,
+    checkpoints.serve_script,
 ):
     cli.add_command(command)
 

@@ -59,6 +59,23 @@ def stitch(base: Path, experts: Path, target: Path, shard_size: float, force: bo
     click.echo(f"{target}: {', '.join(f'{n:,} from {what}' for what, n in manifest['counts'].items())}")
 
 
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--gpus", type=click.IntRange(1), help="Tensor parallel size; default: the family's.")
+@json_option
+def serve_script(model: Path, gpus: int | None, as_json: bool) -> None:
+    """Print the vLLM command for a finished checkpoint, with its family's parsers and sampling, and which servers can load it."""
+    from dataclasses import asdict
+
+    from curator.checkpoints import serve
+
+    made = serve.script(model, gpus=gpus)
+    if as_json:
+        print_json(asdict(made))
+        return
+    click.echo(made.text(), nl=False)
+
+
 def _summary(manifest: dict[str, Any], target: Path) -> dict[str, Any]:
     return {k: v for k, v in manifest.items() if k not in ("files", "tensors")} | {"out": str(target)}
 

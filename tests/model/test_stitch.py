@@ -126,7 +126,7 @@ def apart(one: Any, other: Any) -> float:
 
 
 def test_the_stitched_model_computes_what_is_computed_by_hand(models: SimpleNamespace, tmp_path: Path, run: Run) -> None:
-    code, out, err = run("stitch", "--base", models.fp8, "--experts", models.awq, "--out", models.out, "--shard-size", "0.0001")
+    code, _, err = run("stitch", "--base", models.fp8, "--experts", models.awq, "--out", models.out, "--shard-size", "0.0001")
     assert code == 0, err
     assert "note" not in err
     stitched, right = logits(models.out), logits_by_hand(models, tmp_path / "hand")
