@@ -27,7 +27,7 @@ from curator.errors import UsageError
 JOURNAL = "journal.jsonl"
 MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
 SHARD_BYTES = 5_000_000_000
-HASHED_ASIDE = 1 << 20  # bytes; a thread for less costs more than it saves
+HASHED_ASIDE = 8 << 20  # bytes; on a busy machine, handing less to a thread takes longer than hashing it
 
 Bytes = memoryview | bytes | bytearray
 Progress = Callable[[str, int, int], None]  # the shard just finished, bytes done, bytes in all
