@@ -235,6 +235,8 @@ def test_on_an_unquantized_base_it_is_one_format_and_any_server_loads_it(models:
     assert config["format"] == "pack-quantized"
     assert list(config["config_groups"]) == ["group_0"]
     assert not [n for n, t in out.items() if t.dtype == torch.float8_e4m3fn]
+    attention = {n.removesuffix(".weight") for n, t in out.items() if "self_attn" in n and t.dim() == 2}
+    assert matching(sorted(attention), config["ignore"]) == attention
     assert apart(logits(models.out), logits(models.awq)) < TOLERANCE
 
 
