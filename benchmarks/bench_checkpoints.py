@@ -120,25 +120,25 @@ def size(folder: Path) -> int:
     return sum(f.stat().st_size for f in folder.iterdir())
 
 
-def run(*words: object) -> tuple[float, float]:
-    """Seconds and peak GB of a command of curate, in a process of its own."""
+def run(*words: object) -> tuple[float, float, float]:
+    """Seconds, seconds of CPU and peak GB of a command of curate, in a process of its own."""
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "curator", *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     assert status == 0, words
-    return time.perf_counter() - started, used.ru_maxrss * 1024 / 1e9
+    return time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9
 
 
-def copy(source: Path, target: Path) -> float:
-    """Seconds to copy every file of a folder, one after another."""
+def copy(source: Path, target: Path) -> tuple[float, float]:
+    """Seconds, and seconds of CPU, to copy every file of a folder, one after another."""
     shutil.rmtree(target, ignore_errors=True)
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     target.mkdir()
     for file in sorted(source.iterdir()):
         shutil.copyfile(file, target / file.name)
-    seconds = time.perf_counter() - started
+    spent = time.perf_counter() - started, time.process_time() - worked
     shutil.rmtree(target)
-    return seconds
+    return spent
 
 
 def killed_after(seconds: float, *words: object) -> None:
@@ -150,26 +150,24 @@ def killed_after(seconds: float, *words: object) -> None:
 
 def measure(name: str, words: list[object], target: Path, copies: dict[str, Path], rounds: int, scratch: Path) -> dict[str, object]:
     """Alternating: the command, then a copy of each folder."""
-    times, peaks = [], []
-    copied: dict[str, list[float]] = {k: [] for k in copies}
+    ran: list[tuple[float, float, float]] = []
+    copied: dict[str, list[tuple[float, float]]] = {k: [] for k in copies}
     for _ in range(rounds):
         shutil.rmtree(target, ignore_errors=True)
-        seconds, peak = run(*words)
-        times.append(seconds)
-        peaks.append(peak)
+        ran.append(run(*words))
         for label, folder in copies.items():
             copied[label].append(copy(folder, scratch))
     shutil.rmtree(target)
-    killed_after(min(times) / 2, *words)
+    killed_after(min(ran)[0] / 2, *words)
     kept = len(list(target.parent.glob(f".{target.name}.partial/*.safetensors")))
-    resumed, _ = run(*words)
-    ratios = {f"to copying {k}": round(min(times) / min(v), 2) for k, v in copied.items()}
+    resumed = run(*words)[0]
     return {
         "what": name,
-        "seconds": [round(t, 1) for t in times],
-        "copies": {k: [round(t, 1) for t in v] for k, v in copied.items()},
-        "ratios": ratios,
-        "peak_gb": round(max(peaks), 2),
+        "seconds": [round(t, 1) for t, _, _ in ran],
+        "cpu_seconds": [round(c, 1) for _, c, _ in ran],
+        "peak_gb": round(max(p for _, _, p in ran), 2),
+        "copies": {k: {"seconds": [round(t, 1) for t, _ in v], "cpu_seconds": [round(c, 1) for _, c in v]} for k, v in copied.items()},
+        "ratios": {f"to copying {k}": round(min(ran)[0] / min(v)[0], 2) for k, v in copied.items()},
         "shards_kept_after_kill": kept,
         "seconds_after_kill": round(resumed, 1),
     }
@@ -192,7 +190,7 @@ def main() -> None:
         print(json.dumps({"fp8_gb": round(size(fp8) / 1e9, 2), "shards": len(list(fp8.glob("*.safetensors")))}), flush=True)
         limit = ["--shard-size", size(fp8) * 2 / options.shards / 1e9]
         words = ["dequantize", fp8, "--out", plain_model, *limit]
-        print(json.dumps(measure("dequantize", words, plain_model, {"the FP8 model": fp8}, options.rounds, scratch)), flush=True)
+        print(json.dumps(measure("dequantize", words, plain_model, {"the FP8 model": fp8, "the result": plain_model}, options.rounds, scratch)), flush=True)
         save_awq(awq, plain_model, layers, options.shards)
         shutil.rmtree(plain_model)
         limit = ["--shard-size", size(awq) / options.shards / 1e9]
