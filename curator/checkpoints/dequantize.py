@@ -16,6 +16,7 @@ from curator.errors import QuantizeError, UsageError
 MANIFEST = "curate-dequantize.json"
 FORMAT = "curate-dequantize/1"
 SCALE = "weight_scale_inv"
+SUFFIX = "_scale_inv"
 AT_ONCE = 1 << 20  # elements: what is computed from one to the next then stays in a cache
 SCALE_TYPES = ("F32", "BF16", "F16", "F8_E8M0")
 
@@ -43,7 +44,7 @@ def dequantize(
     cannot be dequantized, and UsageError for a target that is taken."""
     fp8.need_torch()
     check_device(device)
-    writing.refuse_target(target, force=force)
+    writing.refuse_target(target, force=force, sources=(model,))
     source = open_checkpoint(model)
     scaled = find_scaled(source)
     if not scaled:
@@ -79,7 +80,7 @@ def check_device(device: str) -> None:
 def find_scaled(source: Checkpoint) -> dict[str, Scaled]:
     """{name of the weight: it with its scales} for every FP8 weight. Raises QuantizeError with every one that does not fit."""
     weights = {n: t for n, t in source.tensors.items() if t.dtype.startswith("F8_E") and t.dtype != "F8_E8M0"}
-    scales = {n: t for n, t in source.tensors.items() if n.endswith(f".{SCALE}")}
+    scales = {n: t for n, t in source.tensors.items() if n.endswith(SUFFIX)}
     if not weights and not scales:
         return {}
     block = block_size(source)
@@ -99,7 +100,8 @@ def find_scaled(source: Checkpoint) -> dict[str, Scaled]:
 
 
 def scale_name(weight: str) -> str:
-    return f"{weight.removesuffix('weight')}{SCALE}"
+    """``weight_scale_inv`` beside ``weight``, and likewise where stacked experts are called otherwise."""
+    return f"{weight}{SUFFIX}"
 
 
 def block_size(source: Checkpoint) -> tuple[int, int]:

@@ -63,7 +63,7 @@ def stitch(
     Raises QuantizeError with every tensor that has no place, UsageError for a family without rules or a target that is taken.
     """
     fp8.need_torch()
-    writing.refuse_target(target, force=force)
+    writing.refuse_target(target, force=force, sources=(base, experts))
     with ExitStack() as stack:
         stack.enter_context(fp8.one_thread())
         original, quantized = open_checkpoint(base), open_checkpoint(experts)
@@ -293,7 +293,7 @@ def plan(choice: Choice, base: Model, experts: Model, readers: tuple[Reader, Rea
     elif choice.parameter in base.scaled:
         scaled = base.scaled[choice.parameter]
         yield writing.copied(scaled.weight, readers[0])
-        yield _scale(scaled.scale, f"{stem}weight_scale", readers[0])
+        yield _scale(scaled.scale, f"{choice.parameter}_scale", readers[0])
     else:
         yield writing.copied(base.plain[choice.parameter], readers[0])
 

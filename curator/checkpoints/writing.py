@@ -168,8 +168,11 @@ def work_folder(target: Path, job: Any, *, force: bool = False) -> Iterator[Work
         raise
 
 
-def refuse_target(target: Path, *, force: bool) -> None:
-    """Raise UsageError where a checkpoint cannot go, before work is put into it."""
+def refuse_target(target: Path, *, force: bool, sources: Sequence[Path] = ()) -> None:
+    """Raise UsageError where a checkpoint cannot go, before work is put into it; never over or into a model that is read."""
+    inside = next((s for s in sources if target.resolve().is_relative_to(s.resolve())), None)
+    if inside is not None:
+        raise UsageError(f"{target}: is {inside}, which is read, or in it; choose another --out")
     if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
         return
     ours = any((target / name).is_file() for name in MANIFESTS)

@@ -40,7 +40,7 @@ def exact(codes: np.ndarray, scales: np.ndarray, block: tuple[int, int], dtype: 
     bits, least, most = PRECISION[dtype]
     step = np.maximum(np.frexp(product)[1], least) - bits
     rounded = np.ldexp(np.rint(np.ldexp(product, -step)), step)
-    return np.where(np.abs(rounded) >= 2.0**most, np.inf * np.sign(product), rounded)
+    return np.where(np.abs(rounded) >= 2.0**most, np.copysign(np.inf, product), rounded)
 
 
 def ours(codes: np.ndarray, scales: np.ndarray, block: tuple[int, int], dtype: str) -> np.ndarray:
@@ -157,6 +157,18 @@ def test_strips_within_a_block_and_stacked_experts_are_the_same_numbers(tmp_path
         with reading.Reader() as reader:
             made = torch.cat(list(dequantize.strips(scaled, reader, dtype="bfloat16", most=most)))
         assert np.array_equal(made.double().numpy(), right), most
+
+
+def test_stacked_experts_by_another_name_are_found(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    codes, scales = torch.full((2, 4, 6), 0x38, dtype=torch.uint8), torch.full((2, 2, 2), 3.0)
+    save_file({"experts.down_proj": codes.view(torch.float8_e4m3fn), "experts.down_proj_scale_inv": scales}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"quantization_config": {"weight_block_size": [2, 3]}}))
+    dequantize.dequantize(tmp_path, tmp_path.parent / "stacked", force=True)
+    made = tiny.load_all(tmp_path.parent / "stacked")
+    assert list(made) == ["experts.down_proj"]
+    assert torch.equal(made["experts.down_proj"], torch.full((2, 4, 6), 3.0, dtype=torch.bfloat16))
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:

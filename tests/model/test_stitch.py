@@ -357,6 +357,14 @@ def test_what_cannot_be_stitched_is_refused(minimax: SimpleNamespace, tmp_path: 
             stitch.stitch(minimax.fp8, minimax.awq, minimax.out)
 
 
+def test_a_model_that_is_read_is_never_replaced(minimax: SimpleNamespace) -> None:
+    for target in (minimax.plain, minimax.plain / "inside", minimax.awq):
+        with pytest.raises(UsageError, match="which is read"):
+            stitch.stitch(minimax.plain, minimax.awq, target, force=True)
+    with pytest.raises(UsageError, match="which is read"):
+        dequantize(minimax.fp8, minimax.fp8, force=True)
+
+
 def test_a_group_that_does_not_fit_its_tensors_is_told(minimax: SimpleNamespace) -> None:
     config = json.loads((minimax.awq / "config.json").read_text())
     config["quantization_config"]["config_groups"]["group_0"]["weights"]["group_size"] = 128
