@@ -201,7 +201,7 @@ def claimed(target: Path) -> Iterator[None]:
 def recover(target: Path) -> None:
     """Put a build back that was being replaced when its replacer was killed, and remove what was half-written."""
     for old in target.parent.glob(f".{glob.escape(target.name)}.*.old"):
-        if (old / "build" / MANIFEST).is_file() and not target.exists():
+        if (old / "build").is_dir() and not target.exists():
             os.replace(old / "build", target)
         shutil.rmtree(old, ignore_errors=True)
     for partial in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
