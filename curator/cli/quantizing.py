@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(1), help="Calibrate on no more than this many samples of the build.")
 @click.option("--device", help="Where to run: cpu, cuda. Default: the first accelerator, or the CPU.")
 @click.option("--other-tokenizer", is_flag=True, help="Accept a build that was made for another tokenizer than the model's.")
+@click.option(
+    "--min-tokens-per-expert", type=click.IntRange(0), help="Tokens that routing should send to each expert. Default: four for each feature that enters it."
+)
+@click.option("--allow-uncovered", is_flag=True, help="Accept experts with fewer tokens; without it the run ends with code 4.")
+@click.option("--evaluate", type=click.IntRange(2), help="Hold out this many samples, and compare the model before and after on them.")
+@click.option("--ledger-only", is_flag=True, help="Count the tokens of each expert into --out, and quantize nothing.")
 @click.option("--dry-run", is_flag=True, help="Print what would be quantized, module by module, and stop.")
 @click.option("--force", is_flag=True, help="Replace the quantized model that is there.")
 @json_option
@@ -40,28 +46,36 @@ def quantize(
     samples: int | None,
     device: str | None,
     other_tokenizer: bool,
+    min_tokens_per_expert: int | None,
+    allow_uncovered: bool,
+    evaluate: int | None,
+    ledger_only: bool,
     dry_run: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     """Quantize a model, calibrated on a build, into a folder that servers load.
 
-    Two samples of the build are held out: smoothing is proved on them before anything is rounded.
+    Two samples of the build are held out: smoothing is proved on them before anything is rounded. The tokens that each expert
+    receives are counted; experts with too few end the run with code 4, after everything is written.
     """
     from curator import artifact
-    from curator.quantize import checkpoint, library, run
+    from curator.quantize import checkpoint, experts, library, oneshot, run
 
     library.require()
     if out is None and not dry_run:
         raise click.UsageError("give --out, the folder to write")
+    if ledger_only and evaluate:
+        raise click.UsageError("--ledger-only quantizes nothing, so there is nothing to --evaluate; leave one of them out")
     if out is not None and not dry_run:
-        artifact.refuse_target(out, force=force, marker=checkpoint.MANIFEST, what="quantized model")
+        artifact.refuse_target(out, force=force, **_kind(checkpoint.MANIFEST, ledger_only=ledger_only))
     request = run.Request(
         build=build,
         model=model,
         recipe=recipe,
         experts="routed" if calibrate_experts == "routed" else "all",
         samples=samples,
+        held_out=evaluate or oneshot.PROOF_SAMPLES,
         other_tokenizer=other_tokenizer,
         device=device,
     )
@@ -71,11 +85,32 @@ def quantize(
         _print_plan(plan, run.kinds(plan["quantized"]), as_json=as_json)
         return
     with progress_with_time() as progress:
-        manifest = run.quantize(prepared, out, progress=progress, force=force)
+        account = experts.Account(prepared, minimum=min_tokens_per_expert, held_out=evaluate or 0, progress=progress)
+        if ledger_only:
+            account.count()
+            with artifact.new_folder(out, force=force, **_kind(checkpoint.MANIFEST, ledger_only=True)) as folder:
+                shown = account.write(folder)
+        else:
+            manifest = run.quantize(prepared, out, observers=account.observers(), ledger=account.write, progress=progress, force=force)
+            shown = {k: v for k, v in manifest.items() if k not in ("files", "tensors", "recipe")} | {"recipe": manifest["recipe"]["name"]}
+            shown |= {"evaluation": account.cost} if account.cost else {}
     if as_json:
-        print_json({k: v for k, v in manifest.items() if k not in ("files", "tensors", "recipe")} | {"recipe": manifest["recipe"]["name"], "out": str(out)})
-        return
-    click.echo(f"{out}: {manifest['summary']}; verified against {model}")
+        print_json(shown | {"out": str(out)})
+    else:
+        click.echo(f"{out}: the ledger, and nothing quantized" if ledger_only else f"{out}: {manifest['summary']}; verified against {model}")
+        _print_lines(shown if ledger_only else experts.cost_lines(account.cost) if account.cost else {})
+    if not allow_uncovered:
+        account.require()
+
+
+def _kind(manifest: str, *, ledger_only: bool) -> dict[str, str]:
+    """What --force may replace."""
+    return {"marker": "expert_tokens.json", "what": "ledger"} if ledger_only else {"marker": manifest, "what": "quantized model"}
+
+
+def _print_lines(lines: Mapping[str, Any]) -> None:
+    for name, value in lines.items():
+        click.echo(f"  {name}: {value}")
 
 
 @click.command()
@@ -84,10 +119,11 @@ def quantize(
 @json_option
 def verify_checkpoint(folder: Path, source: str, as_json: bool) -> None:
     """Compare a quantized model with its source, tensor by tensor. Code 1 where something is wrong."""
+    from curator.checkpoints import verify as converted
     from curator.quantize.oneshot import fetch
     from curator.quantize.verify import verify
 
-    faults = verify(folder, fetch(source))
+    faults = converted.faults(folder, source=fetch(source)) if converted.is_ours(folder) else verify(folder, fetch(source))
     if as_json:
         print_json({"ok": not faults, "faults": faults})
     elif faults:

@@ -106,7 +106,12 @@ class Ledger:
 
 
 def count(model: Any, batches: Sequence[Batch], documents: pl.DataFrame, *, progress: Progress | None = None) -> ExpertTokens:
-    """The ledger of a plain forward pass over ``batches``: what the model as it is routes where. Raises QuantizeError."""
+    """What the model as it is routes where, in a plain forward pass over ``batches``. Raises QuantizeError."""
+    return counted(model, batches, documents, progress=progress).result()
+
+
+def counted(model: Any, batches: Sequence[Batch], documents: pl.DataFrame, *, progress: Progress | None = None) -> Ledger:
+    """The ledger of a plain forward pass over ``batches``. Raises QuantizeError."""
     import torch
 
     ledger = Ledger(documents)
@@ -116,7 +121,7 @@ def count(model: Any, batches: Sequence[Batch], documents: pl.DataFrame, *, prog
             model.base_model(**batch.inputs(device), use_cache=False)
             if progress:
                 progress("counting the tokens of each expert", done, len(batches))
-    return ledger.result()
+    return ledger
 
 
 class _Samples:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from curator import artifact
 from curator.errors import CurateError, QuantizeError, SourceError, UsageError
+from curator.quantize import evaluate, masks
 from curator.quantize.data import Batch, Note, Observer, Progress
 from curator.quantize.library import conversions_kept, tamed
 from curator.quantize.recipes import QUANTIZING
 from curator.quantize.smoothing import decoder_layers
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PROOF_SAMPLES = 2  # held out of the calibration, so that smoothing is proved on text that it has not seen
 Experts = Literal["all", "routed"]
@@ -88,15 +91,16 @@ def load_model(folder: Path, *, note: Note = lambda _: None, dtype: str = "auto"
     return model
 
 
-def choose(count: int, *, samples: int | None = None, held_out: int = PROOF_SAMPLES, seed: int = 0) -> Samples:
-    """Which samples to calibrate on and which to hold out, of ``count``: held-out ones are drawn, the others keep their order.
+def choose(table: pl.DataFrame, *, samples: int | None = None, held_out: int = PROOF_SAMPLES, seed: int = 0) -> Samples:
+    """Which samples of ``samples.parquet`` to calibrate on and which to hold out: of each category its share is held out, the
+    others keep their order.
 
     Raises UsageError where there are not enough.
     """
-    held = max(held_out, PROOF_SAMPLES)
+    held, count = max(held_out, PROOF_SAMPLES), len(table)
     if count < held + 1:
         raise UsageError(f"the build has {count} samples; {held} are held out and at least one is calibrated on: build more, or evaluate on fewer")
-    kept_out = set(random.Random(f"{seed}:quantize:held-out").sample(range(count), held))
+    kept_out = set(evaluate.hold_out(table, held, seed=seed))
     rest = [n for n in range(count) if n not in kept_out]
     if samples is not None and samples > len(rest):
         raise UsageError(f"--samples {samples}: the build has {count} samples, of which {held} are held out; ask for {len(rest)} or fewer")
@@ -138,6 +142,7 @@ def calibrate(model: Any, run: Run) -> None:
     torch.manual_seed(0)
     with ExitStack() as stack:
         stack.enter_context(errors_of_the_library("llm-compressor stopped"))
+        stack.enter_context(masks.made_when_run(model))
         stack.enter_context(tamed(run.note))
         stack.enter_context(create_session())
         for observer in run.observers:

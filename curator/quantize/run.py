@@ -68,7 +68,7 @@ def prepare(request: Request, *, note: Note = lambda _: None, guard: bool = True
     library.require()
     described = artifact.manifest(request.build)
     artifact.verify(request.build, described)
-    samples = oneshot.choose(described["samples"], samples=request.samples, held_out=request.held_out)
+    samples = oneshot.choose(artifact.read_frame(request.build, "samples"), samples=request.samples, held_out=request.held_out)
     wanted = recipes.load(request.recipe) if request.recipe else None
     source = oneshot.fetch(request.model)
     checkpoint.refuse_quantized(source)
