@@ -201,7 +201,7 @@ def claimed(target: Path) -> Iterator[None]:
 def recover(target: Path) -> None:
     """Put a build back that was being replaced when its replacer was killed, and remove what was half-written."""
     for old in target.parent.glob(f".{glob.escape(target.name)}.*.old"):
-        if (old / "build" / MANIFEST).is_file() and not target.exists():
+        if (old / "build").is_dir() and not target.exists():
             os.replace(old / "build", target)
         shutil.rmtree(old, ignore_errors=True)
     for partial in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
@@ -209,13 +209,14 @@ def recover(target: Path) -> None:
 
 
 @contextmanager
-def new_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
+def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, what: str = "build") -> Iterator[Path]:
     """A folder beside ``target`` that takes its place when the block ends well, and is gone when it does not.
 
     Raises UsageError where ``target`` exists (``force`` replaces a build, and nothing but a build) or cannot be written.
+    Another kind of folder than a build has another ``marker``, the file that is written last into it.
     """
     with claimed(target):
-        refuse_target(target, force=force)
+        refuse_target(target, force=force, marker=marker, what=what)
         folder: Path | None = None
         try:
             folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
@@ -242,16 +243,16 @@ def _settle(folder: Path) -> None:
             os.close(handle)
 
 
-def refuse_target(target: Path, *, force: bool) -> None:
-    """Raise UsageError where a build cannot go, before work is put into it."""
+def refuse_target(target: Path, *, force: bool, marker: str = MANIFEST, what: str = "build") -> None:
+    """Raise UsageError where a build (or ``what``) cannot go, before work is put into it."""
     if not target.exists() and not target.is_symlink():
         return
-    is_build = (target / MANIFEST).is_file()
+    is_one = (target / marker).is_file()
     is_empty = target.is_dir() and not any(target.iterdir())
     if not force and not is_empty:
-        raise UsageError(f"{target}: exists; choose another --out" + (", or give --force to replace it" if is_build else ""))
-    if force and not (is_build or is_empty):
-        raise UsageError(f"{target}: exists and is not a build; --force replaces builds only")
+        raise UsageError(f"{target}: exists; choose another --out" + (", or give --force to replace it" if is_one else ""))
+    if force and not (is_one or is_empty):
+        raise UsageError(f"{target}: exists and is not a {what}; --force replaces {what}s only")
 
 
 def _take_place(folder: Path, target: Path) -> None:
@@ -264,9 +265,9 @@ def _take_place(folder: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def file_table(folder: Path) -> dict[str, dict[str, Any]]:
+def file_table(folder: Path, *, marker: str = MANIFEST) -> dict[str, dict[str, Any]]:
     """{path: {sha256, bytes}} of every file but the manifest."""
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != marker)
     return {name: {"sha256": _sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
 
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from curator import __version__
-from curator.cli import keeping, lists, reviewing, sets
+from curator.cli import checkpoints, keeping, lists, quantizing, reviewing, sets
 from curator.cli.output import printable
 from curator.errors import BUG, INTERRUPTED, CurateError, UsageError
 
@@ -30,6 +30,8 @@ COMMANDS = (
     *(reviewing.check, reviewing.report, reviewing.diff),
     *(lists.sources, lists.mixes, lists.schema),
     *(keeping.lock_command, keeping.verify, keeping.cache),
+    *(quantizing.quantize, quantizing.verify_checkpoint),
+    *(checkpoints.dequantize, checkpoints.stitch, checkpoints.serve_script),
 )
 for command in COMMANDS:
     cli.add_command(command)

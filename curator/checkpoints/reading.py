@@ -1,0 +1,287 @@
+"""A checkpoint as the index of its headers. Hides the safetensors format, and refuses what does not keep to it.
+
+Format: https://github.com/huggingface/safetensors (eight bytes of header length, a JSON header, then the tensors without gap).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from curator.errors import QuantizeError, UsageError
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+CONFIG = "config.json"
+CHUNK = 16 << 20  # bytes read at once
+LONGEST_HEADER = 100_000_000  # bytes; the limit of the reference implementation
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+WIDTHS = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
+    **dict.fromkeys(("U32", "I32", "F32"), 4),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
+}  # bytes an element
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """What a tensor is and where its bytes lie: ``nbytes`` from ``start`` of ``file``."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: Path
+    start: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder with ``config.json`` and safetensors, read no further than its headers."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold tensors, in the order of their names."""
+        return tuple(sorted({t.file for t in self.tensors.values()}))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the config and of every tensor's name, type, shape and place; not of the weights."""
+        places = [[t.name, t.dtype, t.shape, t.file.name, t.start] for t in self.tensors.values()]
+        return hashlib.sha256(json.dumps([self.config, places], sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def stamp(self) -> list[Any]:
+        """The fingerprint with what changes when a file is written again: good for this machine and these files only."""
+        return [self.fingerprint, [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in self.files]]
+
+    @property
+    def model_type(self) -> str:
+        return str(self.config.get("model_type", ""))
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Read the config and every header. Raises UsageError where there is no such folder, and QuantizeError with all that is
+    wrong in one that is not a checkpoint in safetensors."""
+    faults: list[str] = []
+    config = read_config(folder, faults)
+    named = _named_files(folder, faults)
+    tensors: dict[str, Tensor] = {}
+    for file in sorted(set(named.values())):
+        faults += _add(tensors, _inside(folder, file), file)
+    faults += _compare(named, tensors)
+    if faults:
+        raise QuantizeError(listed(f"{folder} cannot be used", faults))
+    return Checkpoint(folder, config, tensors)
+
+
+def listed(title: str, faults: Iterable[str], *, most: int = 100) -> str:
+    """A message with one line a fault, long lists cut with their number told."""
+    every = list(dict.fromkeys(faults))
+    lines = [f"* {f}" for f in every[:most]]
+    return "\n".join([f"{title}:", *lines, *([f"* and {len(every) - most:,} more"] if len(every) > most else [])])
+
+
+def read_config(folder: Path, faults: list[str]) -> dict[str, Any]:
+    """``config.json``; what is wrong with it is added to ``faults``. Raises UsageError where there is no such folder."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; a model is named by the folder it lies in (`hf download ORG/NAME --local-dir DIR` makes one)")
+    value = _json(folder, CONFIG, faults)
+    if value is None:
+        faults.append(f"{CONFIG}: missing")
+    return value or {}
+
+
+def _json(folder: Path, name: str, faults: list[str]) -> dict[str, Any] | None:
+    """A JSON object of the folder; None where there is no such file, empty and a fault where it is something else."""
+    if not os.path.lexists(folder / name):
+        return None
+    try:
+        value = json.loads(_inside(folder, name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, QuantizeError) as error:
+        faults.append(f"{name}: cannot be read: {error}")
+        return {}
+    if not isinstance(value, dict):
+        faults.append(f"{name}: not a JSON object")
+        return {}
+    return value
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The file of that name. A link may lead into the folder, or to the blobs of the hub's cache, and nowhere else."""
+    if not is_inside(folder / name, folder):
+        raise QuantizeError(f"{name}: leads out of the folder, to {(folder / name).resolve()}")
+    return folder / name
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path, its links followed, is in the folder or among the blobs that a snapshot in the hub's cache links to."""
+    root = folder.resolve()
+    allowed = [root, *([root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [])]
+    return any(path.resolve().is_relative_to(a) for a in allowed)
+
+
+def _named_files(folder: Path, faults: list[str]) -> dict[str, str]:
+    """{tensor: file} as the index says; for a single file without index, {"": file}."""
+    index = _json(folder, INDEX, faults)
+    if index is None:
+        if (folder / SINGLE).exists():
+            return {"": SINGLE}
+        faults.append(_no_weights(folder))
+        return {}
+    mapping = index.get("weight_map")
+    if not isinstance(mapping, dict) or not mapping or not all(isinstance(f, str) for f in mapping.values()):
+        faults.append(f"{INDEX}: no weight_map of tensors to files")
+        return {}
+    good = {}
+    for file in dict.fromkeys(mapping.values()):
+        fault = _unusable(folder, file)
+        if fault:
+            faults.append(f"{INDEX}: {fault}")
+        else:
+            good[file] = True
+    return {name: file for name, file in mapping.items() if file in good}
+
+
+def _no_weights(folder: Path) -> str:
+    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
+    if pickles:
+        return f"weights only as {', '.join(pickles[:3])}: such files can run code when they are read; convert them to safetensors where they come from"
+    return f"neither {INDEX} nor {SINGLE} there"
+
+
+def _unusable(folder: Path, file: str) -> str | None:
+    if Path(file).name != file or "\\" in file or not file.endswith(".safetensors"):
+        return f"names {file!r}, which is not a safetensors file of the folder"
+    try:
+        return None if _inside(folder, file).is_file() else f"{file} is missing"
+    except QuantizeError as error:
+        return str(error)
+
+
+def _add(tensors: dict[str, Tensor], path: Path, file: str) -> list[str]:
+    """Put the tensors of one file into the index; what is wrong comes back."""
+    try:
+        header, start = _header(path)
+        found = sorted(_entries(header, path, start), key=lambda t: (t.start, t.nbytes))
+        _check_layout(found, start, path.stat().st_size)
+    except (OSError, ValueError, RecursionError) as error:
+        return [f"{file}: {error}"]
+    twice = [f"{file}: {t.name} is in {tensors[t.name].file.name} too" for t in found if t.name in tensors]
+    tensors.update((t.name, t) for t in found)
+    return twice
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header, and where the bytes of the tensors begin."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        prefix = stream.read(8)
+        if len(prefix) < 8:
+            raise ValueError(f"{size} bytes are too few for a safetensors file")
+        length = struct.unpack("<Q", prefix)[0]
+        if length > min(LONGEST_HEADER, size - 8):
+            raise ValueError(f"a header of {length:,} bytes is announced in a file of {size:,}: truncated, or not safetensors")
+        value = json.loads(stream.read(length).decode("utf-8"), object_pairs_hook=_no_duplicates)
+    if not isinstance(value, dict):
+        raise ValueError("the header is not a JSON object")
+    return value, 8 + length
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("the header has a key twice")
+    return value
+
+
+def _entries(header: dict[str, Any], path: Path, start: int) -> Iterator[Tensor]:
+    for name, about in header.items():
+        if name == "__metadata__":
+            continue
+        if not isinstance(about, dict):
+            raise ValueError(f"{name}: not described by an object")
+        dtype, shape, place = about.get("dtype"), about.get("shape"), about.get("data_offsets")
+        if not isinstance(dtype, str) or dtype not in WIDTHS:
+            raise ValueError(f"{name}: type {dtype!r} is not known; known: {', '.join(WIDTHS)}")
+        if not _counts(shape) or not _counts(place) or len(place) != 2:
+            raise ValueError(f"{name}: shape {shape!r} and data_offsets {place!r} are not lists of whole numbers")
+        nbytes = math.prod(shape) * WIDTHS[dtype]
+        if place[1] - place[0] != nbytes:
+            raise ValueError(f"{name}: {dtype} of shape {shape} is {nbytes:,} bytes, its offsets say {place[1] - place[0]:,}")
+        yield Tensor(name, dtype, tuple(shape), path, start + place[0], nbytes)
+
+
+def _counts(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in value)
+
+
+def _check_layout(found: list[Tensor], start: int, size: int) -> None:
+    end = start
+    for tensor in found:
+        if tensor.start != end:
+            raise ValueError(f"{tensor.name}: {'overlaps another tensor' if tensor.start < end else 'bytes before it belong to no tensor'}")
+        end += tensor.nbytes
+    if end != size:
+        raise ValueError(f"its tensors end at byte {end:,} and the file at {size:,}: {'truncated' if size < end else 'bytes at its end belong to no tensor'}")
+
+
+def _compare(named: Mapping[str, str], tensors: Mapping[str, Tensor]) -> list[str]:
+    if set(named) == {""} or not tensors:
+        return []
+    absent = [f"{INDEX}: {n} is not in {f}" for n, f in named.items() if n not in tensors or tensors[n].file.name != f]
+    return absent + [f"{t.file.name}: {n} is not in {INDEX}" for n, t in tensors.items() if n not in named]
+
+
+class Reader:
+    """Reads ranges of tensors. Keeps files open until it is closed; no more than one buffer is in memory."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, int] = {}
+        self._buffer = bytearray(CHUNK)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for handle in self._open.values():
+            os.close(handle)
+        self._open.clear()
+
+    def into(self, buffer: memoryview, tensor: Tensor, offset: int = 0) -> None:
+        """Fill ``buffer`` with bytes of a tensor from ``offset``. Raises QuantizeError where the file has become shorter."""
+        handle = self._open.get(tensor.file)
+        if handle is None:
+            handle = self._open[tensor.file] = os.open(tensor.file, os.O_RDONLY)
+        done = 0
+        while done < len(buffer):
+            got = os.preadv(handle, [buffer[done:]], tensor.start + offset + done)
+            if not got:
+                raise QuantizeError(f"{tensor.file}: became shorter while it was read")
+            done += got
+
+    def chunks(self, tensor: Tensor) -> Iterator[memoryview]:
+        """The bytes of a tensor in pieces, each good until the next is asked for."""
+        for offset in range(0, tensor.nbytes, CHUNK):
+            piece = memoryview(self._buffer)[: min(CHUNK, tensor.nbytes - offset)]
+            self.into(piece, tensor, offset)
+            yield piece
+
+    def whole(self, tensor: Tensor) -> bytearray:
+        """All bytes of a small tensor."""
+        buffer = bytearray(tensor.nbytes)
+        self.into(memoryview(buffer), tensor)
+        return buffer

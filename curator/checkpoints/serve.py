@@ -1,0 +1,121 @@
+"""The command that serves a checkpoint with vLLM, and which servers can load it, from its config and its family's card."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curator.checkpoints.families import Family, family_of
+from curator.checkpoints.reading import CONFIG, listed, read_config
+from curator.checkpoints.scheme import MIXED, PACKED
+from curator.errors import QuantizeError
+
+# What each kind of folder is loaded by. vLLM reads formats by group since its pull request 22468 (August 2025); in SGLang that is
+# asked for in its pull request 37207. transformers turns any of them back into 16 bit.
+SERVERS = {
+    "16 bit": ("vLLM", "SGLang", "transformers"),
+    "FP8": ("vLLM", "SGLang", "transformers"),
+    "one format": ("vLLM", "SGLang", "transformers"),
+    MIXED: ("vLLM since August 2025", "transformers 5 (in 16 bit)"),
+}
+NOT_FOR = {MIXED: "SGLang (one format a checkpoint): stitch onto the 16-bit model instead"}
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How a checkpoint is served."""
+
+    family: str
+    kind: str
+    stored: tuple[str, ...]  # what is stored how, in words
+    command: tuple[str, ...]
+    servers: tuple[str, ...]
+    not_for: str | None
+    notes: tuple[str, ...]
+
+    def text(self) -> str:
+        """A shell script."""
+        options = _lines(self.command)
+        said = [f"{self.family}, {self.kind}: {'; '.join(self.stored)}", f"loads in: {', '.join(self.servers)}"]
+        said += [f"not in: {self.not_for}"] if self.not_for else []
+        comments = "\n".join(f"# {' '.join(line.split())}" for line in [*said, *self.notes])  # a config cannot end a comment
+        return "#!/usr/bin/env bash\n" + comments + "\nset -euo pipefail\n" + " \\\n  ".join(["exec " + options[0], *options[1:]]) + "\n"
+
+
+def _lines(command: tuple[str, ...]) -> list[str]:
+    """The command quoted for a shell, each option with its value a line."""
+    lines = [""]
+    for word in command:
+        if word.startswith("--"):
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {shlex.quote(word)}".strip()
+    return lines
+
+
+def script(model: Path, *, gpus: int | None = None) -> Script:
+    """How to serve a folder. Raises UsageError for a family without a card, QuantizeError for a config that says nothing known."""
+    faults: list[str] = []
+    config = read_config(model, faults)
+    if faults:
+        raise QuantizeError(listed(f"{model} cannot be served", faults))
+    family = family_of(config, where=model)
+    kind, stored = describe(config, where=model / CONFIG)
+    return Script(
+        family=family.name,
+        kind=kind,
+        stored=stored,
+        command=command(model, family, gpus=gpus or family.serving.gpus),
+        servers=SERVERS[kind],
+        not_for=NOT_FOR.get(kind),
+        notes=_notes(family, config),
+    )
+
+
+def command(model: Path, family: Family, *, gpus: int) -> tuple[str, ...]:
+    """``vllm serve`` with the family's parsers and sampling."""
+    serving = family.serving
+    words = ["vllm", "serve", str(model.resolve()), "--served-model-name", model.resolve().name, "--tensor-parallel-size", str(gpus)]
+    if serving.tool_call_parser:
+        words += ["--enable-auto-tool-choice", "--tool-call-parser", serving.tool_call_parser]
+    if serving.reasoning_parser:
+        words += ["--reasoning-parser", serving.reasoning_parser]
+    if serving.sampling:
+        words += ["--override-generation-config", json.dumps(serving.sampling)]
+    return (*words, *serving.arguments)
+
+
+def _notes(family: Family, config: Mapping[str, Any]) -> tuple[str, ...]:
+    instead = family.serving.reasoning_parser_instead
+    context = config.get("max_position_embeddings")
+    return (
+        *family.serving.notes,
+        *([f"reasoning parser {instead} fits as well: it leaves the thoughts in the answer"] if instead else []),
+        *([f"up to {context:,} tokens of context; lower it with --max-model-len where memory is short"] if isinstance(context, int) else []),
+    )
+
+
+def describe(config: Mapping[str, Any], *, where: Path) -> tuple[str, tuple[str, ...]]:
+    """The kind of a checkpoint (a key of SERVERS), and what it stores how. Raises QuantizeError for another quantization."""
+    about = config.get("quantization_config")
+    if not about:
+        return "16 bit", ("no weight is quantized",)
+    method = about.get("quant_method") if isinstance(about, dict) else None
+    if method == "fp8":
+        return "FP8", (f"E4M3 in blocks of {about.get('weight_block_size')}",)
+    groups = about.get("config_groups") if isinstance(about, dict) else None
+    if method != "compressed-tensors" or not isinstance(groups, dict) or not all(isinstance(g, dict) for g in groups.values()):
+        raise QuantizeError(f"{where}: quantization_config of {method!r}; known: none, fp8, compressed-tensors with config_groups")
+    formats = {g.get("format") or about.get("format") for g in groups.values()}
+    return MIXED if len(formats) > 1 else "one format", tuple(_said(g, g.get("format") or about.get("format")) for g in groups.values())
+
+
+def _said(group: Mapping[str, Any], form: Any) -> str:
+    weights = group.get("weights") or {}
+    parts = {"group": f"groups of {weights.get('group_size')}", "block": f"blocks of {weights.get('block_structure')}"}
+    name = "INT" if form == PACKED or weights.get("type") == "int" else "FP"
+    return f"{name}{weights.get('num_bits')} in {parts.get(str(weights.get('strategy')), weights.get('strategy'))} for {', '.join(group.get('targets', ()))}"

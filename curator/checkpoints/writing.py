@@ -1,0 +1,280 @@
+"""Writes a checkpoint shard by shard beside its place, and goes on where an earlier run was stopped.
+
+The folder ``.NAME.partial`` beside the target keeps finished shards with their digests in ``journal.jsonl``. A run that asks for
+the same thing of the same files takes them over after comparing the digests. When all is there the folder takes its place.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from curator import __version__
+from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, Checkpoint, Reader, Tensor, is_inside
+from curator.errors import UsageError
+
+JOURNAL = "journal.jsonl"
+MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
+SHARD_BYTES = 5_000_000_000
+HASHED_ASIDE = 8 << 20  # bytes; on a busy machine, handing less to a thread takes longer than hashing it
+
+Bytes = memoryview | bytes | bytearray
+Progress = Callable[[str, int, int], None]  # the shard just finished, bytes done, bytes in all
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A tensor to be written. ``chunks`` gives its bytes in order, each piece good until the next is asked for."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+    chunks: Callable[[], Iterator[Bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A file to be written."""
+
+    name: str
+    tensors: tuple[Planned, ...]
+
+
+def copied(tensor: Tensor, reader: Reader, *, name: str | None = None) -> Planned:
+    """A tensor that is taken over byte for byte."""
+    return Planned(name or tensor.name, tensor.dtype, tensor.shape, tensor.nbytes, lambda: reader.chunks(tensor))
+
+
+def plan_shards(tensors: Iterable[Planned], *, limit: int = SHARD_BYTES) -> list[Shard]:
+    """Tensors in their order, split into files of no more than ``limit`` bytes (a larger tensor has a file of its own)."""
+    groups: list[list[Planned]] = []
+    size = 0
+    for tensor in tensors:
+        if not groups or size + tensor.nbytes > limit:
+            groups.append([])
+            size = 0
+        groups[-1].append(tensor)
+        size += tensor.nbytes
+    if len(groups) == 1:
+        return [Shard(SINGLE, tuple(_aligned(groups[0])))]
+    return [Shard(f"model-{n:05d}-of-{len(groups):05d}.safetensors", tuple(_aligned(g))) for n, g in enumerate(groups, 1)]
+
+
+def _aligned(tensors: list[Planned]) -> list[Planned]:
+    """Wide types first, as the reference implementation writes: so every tensor starts at a multiple of its width."""
+    return sorted(tensors, key=lambda t: (-WIDTHS[t.dtype], t.name))
+
+
+def _header(tensors: Sequence[Planned]) -> bytes:
+    about: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for tensor in tensors:
+        about[tensor.name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [end, end + tensor.nbytes]}
+        end += tensor.nbytes
+    text = json.dumps(about, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+def write_shard(file: Path, tensors: Sequence[Planned]) -> dict[str, Any]:
+    """Write one safetensors file beside its name and rename it. Gives {sha256, bytes}."""
+    digest, size = hashlib.sha256(), 0
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    with unfinished.open("wb") as stream, ThreadPoolExecutor(1) as aside:
+        for piece in _pieces(tensors):
+            if len(piece) < HASHED_ASIDE:
+                digest.update(piece)
+                stream.write(piece)
+            else:
+                hashed = aside.submit(digest.update, piece)
+                stream.write(piece)
+                hashed.result()
+            size += len(piece)
+    os.replace(unfinished, file)
+    return {"sha256": digest.hexdigest(), "bytes": size}
+
+
+def _pieces(tensors: Sequence[Planned]) -> Iterator[Bytes]:
+    yield _header(tensors)
+    for tensor in tensors:
+        wrote = 0
+        for piece in tensor.chunks():
+            wrote += len(piece)
+            yield piece
+        assert wrote == tensor.nbytes, f"{tensor.name}: {wrote} bytes instead of {tensor.nbytes}"
+
+
+@dataclass(slots=True)
+class Work:
+    """The folder beside the target, with what earlier runs finished in it."""
+
+    folder: Path
+    journal: Any
+    finished: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, shard: Shard) -> dict[str, Any]:
+        """The shard's {sha256, bytes}: of an earlier run where it is still good, or written now."""
+        known = self.finished.get(shard.name)
+        if known is not None and _is(self.folder / shard.name, known):
+            return known
+        made = write_shard(self.folder / shard.name, shard.tensors)
+        self.journal.write(json.dumps({"shard": shard.name, **made}) + "\n")
+        self.journal.flush()
+        return made
+
+
+def _is(file: Path, known: Mapping[str, Any]) -> bool:
+    if not file.is_file() or file.stat().st_size != known["bytes"]:
+        return False
+    return bool(sha256(file) == known["sha256"])
+
+
+def sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def work_folder(target: Path, job: Any, *, force: bool = False) -> Iterator[Work]:
+    """The folder to write into; when the block ends well it takes the place of ``target``, otherwise it stays for the next run.
+
+    ``job`` is what is asked for: a folder that was begun for another job is emptied. Raises UsageError where ``target`` exists
+    (``force`` replaces what this module wrote, and nothing else), cannot be written, or is being written by another process.
+    """
+    refuse_target(target, force=force)
+    folder = target.parent / f".{target.name}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / JOURNAL).open("a+", encoding="utf-8") as journal:
+            _lock(journal, target)
+            yield Work(folder, journal, _resume(folder, journal, _job_id(job)))
+            (folder / JOURNAL).unlink()
+            _take_place(folder, target)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EEXIST):
+            raise UsageError(f"{target}: cannot be written: {error.strerror}; make room and run again to go on, or choose another --out") from None
+        raise
+
+
+def refuse_target(target: Path, *, force: bool, sources: Sequence[Path] = ()) -> None:
+    """Raise UsageError where a checkpoint cannot go, before work is put into it; never over or into a model that is read."""
+    inside = next((s for s in sources if target.resolve().is_relative_to(s.resolve())), None)
+    if inside is not None:
+        raise UsageError(f"{target}: is {inside}, which is read, or in it; choose another --out")
+    if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
+        return
+    ours = any((target / name).is_file() for name in MANIFESTS)
+    if not ours:
+        raise UsageError(f"{target}: exists, and was not written by `curate dequantize` or `curate stitch`; choose another --out")
+    if not force:
+        raise UsageError(f"{target}: exists; choose another --out, or give --force to replace it")
+
+
+def _job_id(job: Any) -> str:
+    return hashlib.sha256(json.dumps([__version__, job], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _lock(journal: Any, target: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system; two runs at once are then the user's to avoid
+        return
+    try:
+        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"{target}: another run is writing it") from None
+
+
+def _resume(folder: Path, journal: Any, job: str) -> dict[str, dict[str, Any]]:
+    """What the journal says is finished, where it is of the same job. All else in the folder goes, and the journal is
+    written anew, so that a line cut off by a kill is not in the middle of it."""
+    journal.seek(0)
+    lines = [line for line in map(_line, journal) if line]
+    ours = bool(lines) and lines[0].get("job") == job
+    finished = {line["shard"]: {"sha256": line["sha256"], "bytes": line["bytes"]} for line in lines[1:] if "shard" in line} if ours else {}
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name not in (JOURNAL, *finished):
+            path.unlink()
+    journal.truncate(0)
+    journal.write(json.dumps({"job": job}) + "\n")
+    journal.writelines(json.dumps({"shard": name, **about}) + "\n" for name, about in finished.items())
+    journal.flush()
+    return finished
+
+
+def _line(text: str) -> dict[str, Any]:
+    """A line of the journal; empty for one that was cut off when its writer was killed."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _take_place(folder: Path, target: Path) -> None:
+    if not os.path.lexists(target):
+        os.replace(folder, target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    os.replace(target, old / "model")
+    os.replace(folder, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_checkpoint(work: Work, shards: Sequence[Shard], *, progress: Progress) -> dict[str, dict[str, Any]]:
+    """Every shard and the index over them. Gives {file: {sha256, bytes}}."""
+    total = sum(t.nbytes for s in shards for t in s.tensors)
+    files, done = {}, 0
+    for shard in shards:
+        files[shard.name] = work.add(shard)
+        done += sum(t.nbytes for t in shard.tensors)
+        progress(shard.name, done, total)
+    if len(shards) > 1:
+        mapping = {t.name: s.name for s in shards for t in s.tensors}
+        write_json(work.folder / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(mapping.items()))})
+    return files
+
+
+def write_json(file: Path, value: Any) -> None:
+    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def companions(model: Checkpoint) -> list[Path]:
+    """The folder's other files: tokenizer, chat template, code, licence. Weights in any format, hidden files and links that
+    lead elsewhere are left out."""
+    found = []
+    for path in sorted(model.folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(model.folder).parts)
+        if not hidden and path.is_file() and is_inside(path, model.folder) and not _is_weights(path):
+            found.append(path)
+    return found
+
+
+def _is_weights(path: Path) -> bool:
+    return path.name in (CONFIG, INDEX, *MANIFESTS) or path.suffix in (".safetensors", ".gguf", *PICKLES) or path.name.endswith(".index.json")
+
+
+def copy_companions(model: Checkpoint, folder: Path, *, leave_out: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Copy the other files byte for byte. Gives {file: {sha256, bytes}}."""
+    files = {}
+    for path in companions(model):
+        name = path.relative_to(model.folder).as_posix()
+        if name not in leave_out:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / name)
+            files[name] = {"sha256": sha256(folder / name), "bytes": path.stat().st_size}
+    return files

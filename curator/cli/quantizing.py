@@ -1,0 +1,187 @@
+"""Commands over models: quantize one with a build, check what came out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from curator.cli.options import json_option
+from curator.cli.output import console, print_json, say
+from curator.errors import ANSWER_IS_NO
+
+if TYPE_CHECKING:
+    from curator.quantize.data import Progress
+
+
+@click.command()
+@click.argument("build", type=click.Path(path_type=Path))
+@click.option("--model", required=True, help="The model: a folder or a hub id, in 16 or 32 bits, as safetensors.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder to write; needed unless --dry-run.")
+@click.option("--recipe", help="A shipped recipe or a file. Default: w4a16-awq for mixtures of experts, w4a16-dense-awq else.")
+@click.option("--calibrate-experts", type=click.Choice(["all", "routed"]), default="all", show_default=True, help="Whose tokens shape each expert.")
+@click.option("--samples", type=click.IntRange(1), help="Calibrate on no more than this many samples of the build.")
+@click.option("--device", help="Where to run: cpu, cuda. Default: the first accelerator, or the CPU.")
+@click.option("--other-tokenizer", is_flag=True, help="Accept a build that was made for another tokenizer than the model's.")
+@click.option(
+    "--min-tokens-per-expert", type=click.IntRange(0), help="Tokens that routing should send to each expert. Default: four for each feature that enters it."
+)
+@click.option("--allow-uncovered", is_flag=True, help="Accept experts with fewer tokens; without it the run ends with code 4.")
+@click.option("--evaluate", type=click.IntRange(2), help="Hold out this many samples, and compare the model before and after on them.")
+@click.option("--ledger-only", is_flag=True, help="Count the tokens of each expert into --out, and quantize nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be quantized, module by module, and stop.")
+@click.option("--force", is_flag=True, help="Replace the quantized model that is there.")
+@json_option
+def quantize(
+    build: Path,
+    model: str,
+    out: Path | None,
+    recipe: str | None,
+    calibrate_experts: str,
+    samples: int | None,
+    device: str | None,
+    other_tokenizer: bool,
+    min_tokens_per_expert: int | None,
+    allow_uncovered: bool,
+    evaluate: int | None,
+    ledger_only: bool,
+    dry_run: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Quantize a model, calibrated on a build, into a folder that servers load.
+
+    Two samples of the build are held out: smoothing is proved on them before anything is rounded. The tokens that each expert
+    receives are counted; experts with too few end the run with code 4, after everything is written.
+    """
+    from curator import artifact
+    from curator.quantize import checkpoint, experts, library, oneshot, run
+
+    library.require()
+    if out is None and not dry_run:
+        raise click.UsageError("give --out, the folder to write")
+    if ledger_only and evaluate:
+        raise click.UsageError("--ledger-only quantizes nothing, so there is nothing to --evaluate; leave one of them out")
+    if out is not None and not dry_run:
+        artifact.refuse_target(out, force=force, **_kind(checkpoint.MANIFEST, ledger_only=ledger_only))
+    request = run.Request(
+        build=build,
+        model=model,
+        recipe=recipe,
+        experts="routed" if calibrate_experts == "routed" else "all",
+        samples=samples,
+        held_out=evaluate or oneshot.PROOF_SAMPLES,
+        other_tokenizer=other_tokenizer,
+        device=device,
+    )
+    prepared = run.prepare(request, note=lambda line: say(f"note: {line}"))
+    plan = run.plan(prepared)
+    if dry_run or out is None:
+        _print_plan(plan, run.kinds(plan["quantized"]), as_json=as_json)
+        return
+    with progress_with_time() as progress:
+        account = experts.Account(prepared, minimum=min_tokens_per_expert, held_out=evaluate or 0, progress=progress)
+        if ledger_only:
+            account.count()
+            with artifact.new_folder(out, force=force, **_kind(checkpoint.MANIFEST, ledger_only=True)) as folder:
+                shown = account.write(folder)
+        else:
+            manifest = run.quantize(prepared, out, observers=account.observers(), ledger=account.write, progress=progress, force=force)
+            shown = {k: v for k, v in manifest.items() if k not in ("files", "tensors", "recipe")} | {"recipe": manifest["recipe"]["name"]}
+            shown |= {"evaluation": account.cost} if account.cost else {}
+    if as_json:
+        print_json(shown | {"out": str(out)})
+    else:
+        click.echo(f"{out}: the ledger, and nothing quantized" if ledger_only else f"{out}: {manifest['summary']}; verified against {model}")
+        _print_lines(shown if ledger_only else experts.cost_lines(account.cost) if account.cost else {})
+    if not allow_uncovered:
+        account.require()
+
+
+def _kind(manifest: str, *, ledger_only: bool) -> dict[str, str]:
+    """What --force may replace."""
+    return {"marker": "expert_tokens.json", "what": "ledger"} if ledger_only else {"marker": manifest, "what": "quantized model"}
+
+
+def _print_lines(lines: Mapping[str, Any]) -> None:
+    for name, value in lines.items():
+        click.echo(f"  {name}: {value}")
+
+
+@click.command()
+@click.argument("folder", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--source", required=True, help="The model that it was made of: a folder or a hub id.")
+@json_option
+def verify_checkpoint(folder: Path, source: str, as_json: bool) -> None:
+    """Compare a quantized model with its source, tensor by tensor. Code 1 where something is wrong."""
+    from curator.checkpoints import verify as converted
+    from curator.quantize.oneshot import fetch
+    from curator.quantize.verify import verify
+
+    faults = converted.faults(folder, source=fetch(source)) if converted.is_ours(folder) else verify(folder, fetch(source))
+    if as_json:
+        print_json({"ok": not faults, "faults": faults})
+    elif faults:
+        click.echo("\n".join(faults))
+    else:
+        click.echo(f"{folder}: names, shapes, types and targets are those of {source}; what was neither quantized nor smoothed has its bytes")
+    if faults:
+        sys.exit(ANSWER_IS_NO)
+
+
+def _print_plan(plan: Mapping[str, Any], kinds: list[dict[str, Any]], *, as_json: bool) -> None:
+    from rich.table import Table
+
+    if as_json:
+        print_json(plan)
+        return
+    for row in plan["quantized"]:
+        click.echo(f"{row['module']}\t{row['how']}")
+    for row in plan["smoothed"]:
+        click.echo(f"{row['layer']}\tsmoothed, balanced at {len(row['balanced'])}: {', '.join(row['balanced'][:3])}{', …' * (len(row['balanced']) > 3)}")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("quantized", "how"):
+        table.add_column(name, overflow="fold")
+    table.add_column("modules", justify="right", no_wrap=True)
+    for kind in kinds:
+        table.add_row(kind["module"], kind["how"], f"{kind['count']:,}")
+    console().print(table)
+    counts = f"{len(plan['quantized']):,} modules quantized, {len(plan['smoothed']):,} layers smoothed, {len(plan['left']):,} linear layers left"
+    click.echo(f"\n{plan['recipe']}: {counts}; {plan['calibration_samples']:,} samples to calibrate on, {plan['held_out_samples']:,} held out")
+
+
+@contextmanager
+def progress_with_time() -> Iterator[Progress]:
+    """A bar with the time left on a terminal, a line every few seconds elsewhere."""
+    if not sys.stderr.isatty():
+        yield _lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what[-32:], completed=done, total=total)
+
+
+def _lines() -> Progress:
+    started, shown = time.monotonic(), -5.0
+
+    def line(what: str, done: int, total: int) -> None:
+        nonlocal shown, started
+        now = time.monotonic()
+        if done == 0:
+            started = now
+        if now - shown < 5 and done not in (0, total):
+            return
+        shown = now
+        left = (now - started) / done * (total - done) if done else None
+        say(f"{done:,} of {total:,}: {what}" + (f"; about {left:,.0f} s left" if left else ""))
+
+    return line

@@ -1,0 +1,99 @@
+"""What the ledger and the evaluation add to a run: the files beside a quantized model, the lines of its card, the verdict.
+
+It hides which samples each of them is given and when; `curator.quantize.run` knows neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curator import artifact
+from curator.quantize import evaluate, expert_report, ledger, oneshot
+from curator.quantize.data import Observer, Progress
+
+if TYPE_CHECKING:
+    from curator.quantize.run import Prepared
+
+COST = "evaluation.json"
+
+
+class Account:
+    """The books of one run. ``minimum`` is the tokens that each expert should have; None takes the policy's."""
+
+    def __init__(self, prepared: Prepared, *, minimum: int | None, held_out: int = 0, progress: Progress = lambda *_: None) -> None:
+        self._prepared, self._progress = prepared, progress
+        self._documents = artifact.read_frame(prepared.request.build, "documents")
+        self._minimum = minimum
+        self._reference = self._refer() if held_out else None
+        self.watch = ledger.Ledger(self._documents)  # the observer of the calibration
+        self.cost: Mapping[str, Any] | None = None
+
+    def observers(self) -> list[Observer]:
+        """Who has to look on while the model is calibrated. A recipe that needs no samples shows none: then they are counted now."""
+        if any(modifier.requires_calibration_data for modifier in self._prepared.modifiers):
+            return [self.watch]
+        self.count()
+        return []
+
+    def count(self) -> None:
+        """Fill the ledger by a plain pass over the samples that would be calibrated on. Raises QuantizeError."""
+        batches = oneshot.calibration_batches(self._prepared.request.build, self._prepared.samples.calibration)
+        self.watch = ledger.counted(self._prepared.model, batches, self._documents, progress=self._progress)
+
+    @property
+    def minimum(self) -> int:
+        """Tokens that each expert should have."""
+        return ledger.default_minimum(self.watch.result()) if self._minimum is None else self._minimum
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """The tables of the ledger, its page, and what quantizing cost where that was asked for; gives lines for the model card."""
+        counted = self.watch.result()
+        facts = ledger.write(folder, counted, self.minimum)
+        expert_report.write(folder / "expert_report.html", counted, self.minimum)
+        if self._reference is not None:
+            scores = evaluate.compare(self._reference, self._prepared.model, progress=self._progress)
+            self.cost = evaluate.cost(evaluate.token_table(self._reference, scores, self._documents))
+            artifact.write_json(folder / COST, self.cost)
+        return lines(facts) | (cost_lines(self.cost) if self.cost else {})
+
+    def require(self) -> None:
+        """Raise ShortfallError where some expert has too few tokens."""
+        ledger.require(self.watch.result(), self.minimum)
+
+    def _refer(self) -> evaluate.Reference:
+        batches = oneshot.calibration_batches(self._prepared.request.build, self._prepared.samples.held_out)
+        return evaluate.reference(self._prepared.model, batches, progress=self._progress)
+
+
+def lines(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A ledger's summary in the words of a model card."""
+    layers = facts["per_layer"]
+    if not layers:
+        return {"experts": "none: a dense model"}
+    return {
+        "layers with experts": facts["layers"],
+        "experts in a layer": facts["experts"],
+        "experts for each token": facts["top_k"],
+        "tokens in calibration": facts["tokens"],
+        "least tokens that routing sends to an expert": min(layer["min"] for layer in layers),
+        "experts that routing sends none": sum(layer["zero"] for layer in layers),
+        f"experts with fewer than {facts['minimum']:,}": len(facts["below_minimum"]),
+    }
+
+
+def cost_lines(cost: Mapping[str, Any]) -> dict[str, Any]:
+    """The overall figures of an evaluation in the words of a model card."""
+    overall = cost["overall"]
+    return {
+        "held-out tokens evaluated": overall["tokens"],
+        "perplexity of the source": _with_error(overall["perplexity_source"]),
+        "perplexity, quantized": _with_error(overall["perplexity"]),
+        "KL divergence per token, mean (nats)": _with_error(overall["kl_mean"]),
+        "KL divergence per token, 99th percentile": _with_error(overall["kl_p99"]),
+    }
+
+
+def _with_error(figure: Mapping[str, float | None]) -> str:
+    return f"{figure['value']:.4g}" + (f" ± {figure['se']:.2g}" if figure["se"] is not None else "")

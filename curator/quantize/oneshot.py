@@ -1,0 +1,239 @@
+"""llm-compressor's oneshot over a build: the model loaded for calibration, the samples as it takes them, one run watched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from curator import artifact
+from curator.errors import CurateError, QuantizeError, SourceError, UsageError
+from curator.quantize import evaluate, masks
+from curator.quantize.data import Batch, Note, Observer, Progress
+from curator.quantize.library import conversions_kept, tamed
+from curator.quantize.recipes import QUANTIZING
+from curator.quantize.smoothing import decoder_layers
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PROOF_SAMPLES = 2  # held out of the calibration, so that smoothing is proved on text that it has not seen
+Experts = Literal["all", "routed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Which samples of a build do what, as lines of samples.parquet, in order."""
+
+    calibration: tuple[int, ...]
+    held_out: tuple[int, ...]
+
+
+def fetch(name: str) -> Path:
+    """The folder of a model: itself, or that of a hub id, downloaded. Raises UsageError or SourceError."""
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"{folder}: no config.json there; name the folder of a model in the Hugging Face layout")
+        return folder
+    from huggingface_hub import errors, snapshot_download
+
+    from curator import network
+
+    unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, OSError, *network.errors())
+    try:
+        return Path(snapshot_download(name, ignore_patterns=["*.bin", "*.pth", "*.pt", "*.gguf", "original/*", "*.onnx"]))
+    except errors.HFValidationError:
+        raise UsageError(f"model {name}: neither a folder nor a hub id ORG/NAME") from None
+    except errors.GatedRepoError:
+        raise SourceError(f"model {name}: gated; accept its terms on the hub and log in (`hf auth login`, or HF_TOKEN)") from None
+    except unanswered as error:
+        raise SourceError(f"model {name}: not found on the hub ({str(error).strip().splitlines()[0][:200]}); mend the name, log in, or name a folder") from None
+
+
+def use_device(name: str | None) -> None:
+    """Run on the device with this name, as ``cuda`` or ``cpu``; None leaves the choice to llm-compressor: the first
+    accelerator, and the CPU where there is none. Raises UsageError."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("started as one of several processes (WORLD_SIZE is set); curate quantize is one process, start it by itself")
+    if name is None:
+        return
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name}: not a device; give cpu, cuda or cuda:1") from None
+    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if device.type == "cpu":
+        if here is not None:
+            raise UsageError(f"--device cpu: llm-compressor takes the {here.type} that it sees; hide it (CUDA_VISIBLE_DEVICES='') to run on the CPU")
+    elif here is None or here.type != device.type or (device.index or 0) >= torch.accelerator.device_count():
+        raise UsageError(f"--device {name}: there is no such device here; give {here.type if here else 'cpu'}")
+    elif device.index:
+        raise UsageError(f"--device {name}: llm-compressor takes the first one that it sees; give CUDA_VISIBLE_DEVICES={device.index} instead")
+
+
+def load_model(folder: Path, *, note: Note = lambda _: None, dtype: str = "auto") -> Any:
+    """The model as llm-compressor calibrates it: in its own type, every expert a module of its own, on the CPU or offloaded
+    to it. Raises QuantizeError."""
+    from llmcompressor.utils import load_context
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with tamed(note), errors_of_the_library(f"{folder}: cannot be loaded"):
+        model_type = AutoConfig.from_pretrained(folder, trust_remote_code=False).model_type
+        with conversions_kept(model_type), load_context():
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
+    model.eval()
+    return model
+
+
+def choose(table: pl.DataFrame, *, samples: int | None = None, held_out: int = PROOF_SAMPLES, seed: int = 0) -> Samples:
+    """Which samples of ``samples.parquet`` to calibrate on and which to hold out: of each category its share is held out, the
+    others keep their order.
+
+    Raises UsageError where there are not enough.
+    """
+    held, count = max(held_out, PROOF_SAMPLES), len(table)
+    if count < held + 1:
+        raise UsageError(f"the build has {count} samples; {held} are held out and at least one is calibrated on: build more, or evaluate on fewer")
+    kept_out = set(evaluate.hold_out(table, held, seed=seed))
+    rest = [n for n in range(count) if n not in kept_out]
+    if samples is not None and samples > len(rest):
+        raise UsageError(f"--samples {samples}: the build has {count} samples, of which {held} are held out; ask for {len(rest)} or fewer")
+    return Samples(tuple(rest[:samples]), tuple(sorted(kept_out)))
+
+
+def calibration_batches(build: Path, numbers: Sequence[int]) -> list[Batch]:
+    """The samples of a build with these numbers, one to a batch."""
+    import torch
+
+    data = artifact.read_data(build)
+    ids, positions = data["input_ids"], data["position_ids"]
+    made = ((n, *(torch.tensor(c[n].to_numpy(), dtype=torch.int64)[None] for c in (ids, positions))) for n in numbers)
+    return [Batch(*m) for m in made]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of llm-compressor over a model."""
+
+    modifiers: Sequence[Any]
+    batches: Sequence[Batch]
+    experts: Experts = "all"
+    before_rounding: Callable[[Any], object] = lambda _: None  # called with the model when it is smoothed and not yet rounded
+    observers: Sequence[Observer] = ()
+    note: Note = lambda _: None
+    progress: Progress = lambda _what, _done, _all: None
+
+
+def calibrate(model: Any, run: Run) -> None:
+    """Quantize ``model`` in place. Raises QuantizeError."""
+    import torch
+    from llmcompressor import oneshot
+    from llmcompressor.core import create_session
+    from torch.utils.data import DataLoader
+
+    modifiers = with_pause(run.modifiers, run.before_rounding)
+    data = DataLoader([b.inputs() for b in run.batches], batch_size=None, shuffle=False)
+    torch.manual_seed(0)
+    with ExitStack() as stack:
+        stack.enter_context(errors_of_the_library("llm-compressor stopped"))
+        stack.enter_context(masks.made_when_run(model))
+        stack.enter_context(tamed(run.note))
+        stack.enter_context(create_session())
+        for observer in run.observers:
+            stack.enter_context(observer.attach(model, run.batches))
+        stack.enter_context(progress_by_layer(model, sum(1 for m in run.modifiers if m.requires_calibration_data), run.progress))
+        # The processor is asked for only to tokenize and to be saved, and neither is done here.
+        oneshot(model=model, processor=object(), dataset=data, recipe=modifiers, moe_calibrate_all_experts=run.experts == "all")
+
+
+def with_pause(modifiers: Sequence[Any], call: Callable[[Any], object]) -> list[Any]:
+    """The modifiers with a stop between those that smooth and those that quantize. llm-compressor gives each modifier a
+    pipeline of its own, one after the other; so a modifier of our own can look at the whole model in between."""
+    from llmcompressor.modifiers import Modifier
+
+    class PauseModifier(Modifier):  # type: ignore[misc]
+        def on_initialize(self, state: Any, **_: Any) -> bool:
+            return state is not None
+
+        def on_calibration_start(self, state: Any, *_: Any, **__: Any) -> None:
+            call(state.model)
+
+        def on_finalize(self, state: Any, **_: Any) -> bool:
+            return state is not None
+
+    first = next((n for n, m in enumerate(modifiers) if type(m).__name__ in QUANTIZING), len(modifiers))
+    late = [type(m).__name__ for m in modifiers[first:] if type(m).__name__ not in QUANTIZING]
+    if late:
+        raise QuantizeError(f"recipe: {', '.join(late)} after the quantization; put it before")
+    return [*modifiers[:first], PauseModifier(), *modifiers[first:]] if first else list(modifiers)
+
+
+@contextmanager
+def progress_by_layer(model: Any, passes: int, progress: Progress) -> Iterator[None]:
+    """Tell of every layer when it is first reached in each of the ``passes`` over the model."""
+    layers = decoder_layers(model)
+    total, done = passes * len(layers), 0
+    last = -1
+
+    def reached(number: int, name: str) -> Callable[..., None]:
+        def hook(*_: Any) -> None:
+            nonlocal done, last
+            if number == last + 1 or (number == 0 and last == len(layers) - 1):
+                progress(name, done, total)
+                done, last = done + 1, number
+
+        return hook
+
+    handles = [module.register_forward_pre_hook(reached(n, name)) for n, (name, module) in enumerate(layers.items())]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+    progress("done", total, total)
+
+
+@contextmanager
+def errors_of_the_library(what: str) -> Iterator[None]:
+    """Whatever a library raises, as one QuantizeError."""
+    try:
+        yield
+    except CurateError:
+        raise
+    except Exception as error:  # llm-compressor raises bare Exception too
+        text = " ".join(str(error).split())[:400] or "no reason given"
+        hint = "; use fewer or shorter samples, or a larger device" if "out of memory" in text.lower() else ""
+        raise QuantizeError(f"{what}: {type(error).__name__}: {text}{hint}") from error
+
+
+def check_tokens(described: Mapping[str, Any], model: Any, folder: Path, *, other_tokenizer: bool) -> str | None:
+    """Refuse a build that was made for another tokenizer than the model's; gives a note where that is accepted or cannot be
+    seen. Raises UsageError."""
+    from curator import tokens
+
+    made_for = described["tokenizer"]
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    if made_for["vocab_size"] > vocabulary:
+        raise UsageError(
+            f"the build has tokens up to {made_for['vocab_size'] - 1:,} and the model knows {vocabulary:,}; build the set with the model's tokenizer"
+        )
+    try:
+        own = tokens.load(str(folder)).identity.sha256
+    except SourceError as error:
+        if not other_tokenizer:
+            raise UsageError(f"{error}; or --other-tokenizer, if you know that the build was made for this model") from None
+        return f"the model's tokenizer cannot be read, so it was not compared with that of the build ({made_for['id']})"
+    if own == made_for["sha256"]:
+        return None
+    if not other_tokenizer:
+        raise UsageError(
+            f"the build was made for the tokenizer {made_for['id']} ({made_for['sha256'][:12]}), and the model's is another one ({own[:12]}); "
+            f"build with --tokenizer {folder}, or give --other-tokenizer if they mean the same"
+        )
+    return f"the build was made for another tokenizer than the model's: {made_for['id']}"

@@ -1,0 +1,225 @@
+"""Recipes: which modules are quantized how. Shipped ones by name, files of llm-compressor, and files of its older form,
+which are translated with a note of each translation.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from curator.errors import QuantizeError, UsageError
+from curator.quantize.data import Note
+from curator.quantize.names import Naming, matches, patterns, shown
+
+FOLDER = Path(__file__).with_name("recipes")
+FOR_EXPERTS, FOR_DENSE = "w4a16-awq", "w4a16-dense-awq"
+SMOOTHING = "AWQModifier"
+QUANTIZING = ("QuantizationModifier", "GPTQModifier", "AutoRoundModifier")
+SETTINGS_OF_QUANTIZATION = ("config_groups", "targets", "scheme", "ignore", "kv_cache_scheme", "bypass_divisibility_checks")
+
+Step = tuple[str, Mapping[str, Any]]  # a modifier's class name and its settings
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to do with a model, step by step."""
+
+    name: str
+    text: str  # as it was read
+    steps: tuple[Step, ...]
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a recipe quantizes in a given model."""
+
+    modules: Mapping[str, str]  # name in memory -> what is done with it, for a reader
+    left: tuple[str, ...]  # linear modules that stay as they are
+
+
+def shipped() -> list[str]:
+    """The names of the recipes that come with curate."""
+    return sorted(p.stem for p in FOLDER.glob("*.yaml"))
+
+
+def load(name: str) -> Recipe:
+    """A recipe by its name or file. Raises UsageError."""
+    file = FOLDER / f"{name}.yaml" if name in shipped() else Path(name)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        raise UsageError(f"recipe {name}: neither a file nor one of {', '.join(shipped())}") from None
+    return parse(text, name=file.name if file.is_file() and name not in shipped() else name)
+
+
+def parse(text: str, *, name: str) -> Recipe:
+    """A recipe from the text of its file: stages of modifiers, or modifiers alone. Raises UsageError."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"recipe {name}: not YAML: {error}") from None
+    steps = tuple(_modifiers(value))
+    if not steps:
+        raise UsageError(f"recipe {name}: no modifier in it (as AWQModifier or GPTQModifier); a recipe of llm-compressor is wanted")
+    return Recipe(name, text, steps)
+
+
+def _modifiers(value: Any) -> Iterator[Step]:
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if str(key).endswith("Modifier") and isinstance(inner, dict | None):
+            yield str(key), inner or {}
+        else:
+            yield from _modifiers(inner)
+
+
+def translate(recipe: Recipe, model: Any, naming: Naming, note: Note) -> Recipe:
+    """The recipe as llm-compressor takes it now, for the names that modules have in memory. Each change is told to ``note``."""
+    recipe = _split(recipe, note)
+    kinds = {name: type(module).__name__ for name, module in model.named_modules() if name}
+    known: dict[str, list[str]] = {}
+
+    def local(pattern: str) -> list[str]:
+        if pattern not in known:
+            known[pattern] = _local(pattern, kinds, naming)
+            if known[pattern] != [pattern]:
+                note(f"recipe {recipe.name}: {pattern} is a name of the checkpoint; in memory: {', '.join(known[pattern])}")
+        return known[pattern]
+
+    return replace(recipe, steps=tuple((kind, _renamed(settings, local)) for kind, settings in recipe.steps))
+
+
+def _split(recipe: Recipe, note: Note) -> Recipe:
+    """Older recipes say within AWQModifier what is quantized; now a quantizing modifier says it."""
+    steps: list[Step] = []
+    for kind, settings in recipe.steps:
+        moved = {k: settings[k] for k in SETTINGS_OF_QUANTIZATION if k in settings} if kind == SMOOTHING else {}
+        steps.append((kind, {k: v for k, v in settings.items() if k not in moved}))
+        if not moved:
+            continue
+        if any(k in QUANTIZING for k, _ in recipe.steps):
+            raise UsageError(f"recipe {recipe.name}: {', '.join(moved)} in AWQModifier, and a quantizing modifier beside it; say once what is quantized")
+        note(f"recipe {recipe.name}: {', '.join(moved)} moved from AWQModifier to QuantizationModifier, where llm-compressor now looks for it")
+        steps.append((QUANTIZING[0], moved))
+    return replace(recipe, steps=tuple(steps))
+
+
+def _local(pattern: str, kinds: Mapping[str, str], naming: Naming) -> list[str]:
+    if any(matches(pattern, name, kind) for name, kind in kinds.items()):
+        return [pattern]
+    meant = [name for name, source in naming.in_source.items() if matches(pattern, source)]
+    return patterns(meant, kinds) or [pattern]
+
+
+def _renamed(settings: Mapping[str, Any], local: Callable[[str], list[str]]) -> dict[str, Any]:
+    changed = copy.deepcopy(dict(settings))
+    for key in ("targets", "ignore"):
+        if key in changed:
+            changed[key] = _all(changed[key], local)
+    for group in (changed.get("config_groups") or {}).values():
+        group["targets"] = _all(group.get("targets", []), local)
+    if isinstance(changed.get("scheme"), dict):
+        changed["scheme"] = {k: _all(v, local) for k, v in changed["scheme"].items()}
+    if changed.get("mappings"):
+        changed["mappings"] = [
+            {**_mapping(m), "smooth_layer": smooth, "balance_layers": _all(_mapping(m)["balance_layers"], local)}
+            for m in changed["mappings"]
+            for smooth in local(_mapping(m)["smooth_layer"])
+        ]
+    return changed
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """One mapping, which may be written as a table or, of old, as a pair."""
+    if isinstance(value, dict) and {"smooth_layer", "balance_layers"} <= set(value):
+        return value
+    if isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str):
+        return {"smooth_layer": value[0], "balance_layers": value[1]}
+    raise UsageError(f"recipe: {value!r} is not a mapping; give it smooth_layer and balance_layers")
+
+
+def _all(values: Any, local: Callable[[str], list[str]]) -> list[str]:
+    listed = [values] if isinstance(values, str) else values
+    return list(dict.fromkeys(new for value in listed for new in local(str(value))))
+
+
+def modifiers(recipe: Recipe) -> list[Any]:
+    """The modifiers of llm-compressor, made. Raises UsageError for a name or a setting that it does not know."""
+    from llmcompressor.modifiers.factory import ModifierFactory
+    from pydantic import ValidationError
+
+    ModifierFactory.refresh()
+    made = []
+    for kind, settings in recipe.steps:
+        try:
+            made.append(ModifierFactory.create(kind, allow_registered=True, allow_experimental=True, **copy.deepcopy(dict(settings))))
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or kind}: {e['msg']}" for e in error.errors())
+            raise UsageError(f"recipe {recipe.name}: {kind}: {problems}") from None
+        except (ValueError, TypeError, AttributeError, ImportError) as error:
+            raise UsageError(f"recipe {recipe.name}: {kind}: {error}") from None
+    return made
+
+
+def select(recipe: Recipe, model: Any, made: Sequence[Any]) -> Selection:
+    """What ``made`` (the recipe's modifiers) quantizes. Raises QuantizeError for no module at all, and for some experts only."""
+    import torch
+    from compressed_tensors.utils import match_named_modules
+
+    linear = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear | torch.nn.Embedding)}
+    found: dict[str, str] = {}
+    targets: list[str] = []
+    for modifier in made:
+        config = getattr(modifier, "resolved_config", None)
+        for scheme in (config.config_groups or {}).values() if config else ():
+            targets += scheme.targets
+            for name, _ in match_named_modules(model, scheme.targets, modifier.ignore):
+                if name in linear:
+                    found.setdefault(name, _said(scheme))
+    left = tuple(n for n, m in linear.items() if n not in found and isinstance(m, torch.nn.Linear))
+    if not found:
+        raise QuantizeError(f"recipe {recipe.name}: no module matches {', '.join(targets) or 'it (it quantizes nothing)'}; this model has {shown(left)}")
+    _refuse_some_experts(recipe, found, experts(model))
+    return Selection(found, left)
+
+
+def _refuse_some_experts(recipe: Recipe, found: Mapping[str, str], among: Sequence[str]) -> None:
+    missed = [n for n in among if n not in found]
+    if missed and len(missed) < len(among):
+        taken = [n for n in among if n in found]
+        raise QuantizeError(
+            f"recipe {recipe.name}: leaves out {len(missed)} of the {len(among)} linear layers of the experts: {shown(missed)}; "
+            f"it matched {shown(taken)}. A server takes the experts of a layer all in one form; mend the targets"
+        )
+
+
+def experts(model: Any) -> list[str]:
+    """The names of the linear layers of all routed experts."""
+    import torch
+    from llmcompressor.modeling.moe.linear_experts import LinearExperts2D
+
+    inside = [f"{name}." for name, module in model.named_modules() if isinstance(module, LinearExperts2D)]
+    return [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and any(n.startswith(p) for p in inside)] if inside else []
+
+
+def default(model: Any) -> str:
+    """The recipe for a model when nobody names one."""
+    return FOR_EXPERTS if experts(model) else FOR_DENSE
+
+
+def _said(scheme: Any) -> str:
+    weights = scheme.weights
+    if weights is None:
+        return "activations only"
+    group = f", groups of {weights.group_size}" if weights.group_size and weights.group_size > 0 else f", by {weights.strategy}"
+    inputs = f", {scheme.input_activations.num_bits}-bit inputs" if scheme.input_activations else ""
+    return f"{weights.num_bits}-bit {weights.type}{group}{'' if weights.symmetric else ', asymmetric'}{inputs}"

@@ -1,0 +1,245 @@
+"""The parts of quantizing by themselves: who reads what, what a folder may not have been tampered with, what the libraries need."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("llmcompressor")
+pytestmark = pytest.mark.model
+
+from curator.quantize import library, oneshot, readers, run, shards, smoothing  # noqa: E402
+from curator.quantize.verify import verify  # noqa: E402
+
+ModelOf = Callable[..., Path]
+Run = Callable[..., tuple[int, str, str]]
+
+
+class Block(torch.nn.Module):
+    """A norm that is read by a router, an expert and, in passing, by things that cannot be balanced."""
+
+    def __init__(self, use: str) -> None:
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(8, bias=False)
+        self.router = torch.nn.Linear(8, 4, bias=False)
+        self.up = torch.nn.Linear(8, 8, bias=False)
+        self.down = torch.nn.Linear(8, 8, bias=False)
+        self.use = use
+
+    def forward(self, x: Any) -> Any:
+        h = self.norm(x)
+        picked = h.reshape(-1, 8)[torch.tensor([1, 0])].float()
+        joined = torch.cat([x[:, :2].reshape(-1, 8), self.up(picked)], dim=-1)
+        gate, up = joined.chunk(2, dim=-1)
+        out = self.down(torch.nn.functional.silu(gate) * up) * self.router(h).mean()
+        if self.use == "residual":
+            return out + h[:, :2]
+        if self.use == "written":
+            room = torch.zeros(1, 2, 16)
+            room[..., 8:] = h[:, :2]
+            return out + torch.sigmoid(room)[..., 8:]
+        return out
+
+
+@pytest.mark.parametrize(("use", "others"), [("none", ()), ("residual", ("add in the model itself",)), ("written", ("sigmoid in the model itself",))])
+def test_readers_are_found_through_views_copies_and_halves(use: str, others: tuple[str, ...]) -> None:
+    block = Block(use)
+    found = readers.find(block, ["norm", "up"], lambda: block(torch.randn(1, 2, 8)))
+    assert sorted(found.modules["norm"]) == ["router", "up"]
+    assert found.modules["up"] == ("down",)
+    assert found.others["up"] == ()
+    assert found.others["norm"] == others
+
+
+def test_the_hooks_of_others_do_not_see_the_proof(small_build: Path, model_of: ModelOf) -> None:
+    model = oneshot.load_model(model_of("qwen3"))
+    batches = oneshot.calibration_batches(small_build, [0])
+    seen: list[int] = []
+    handle = model.model.embed_tokens.register_forward_hook(lambda *_: seen.append(1))
+    proof = smoothing.Proof.take(model, batches)
+    assert seen == []
+    model(**batches[0].inputs())
+    assert seen == [1]
+    handle.remove()
+    assert [d.worst for d in proof.check(model)] == [0.0, 0.0, 0.0]
+    with torch.no_grad():
+        model.model.layers[1].post_attention_layernorm.weight.mul_(1.5)
+    with pytest.raises(run.QuantizeError, match=r"model\.layers\.1 is the first to differ"):
+        proof.check(model)
+
+
+def test_pinning_is_left_out_only_where_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    from llmcompressor.pipelines.cache import IntermediatesCache
+
+    original = IntermediatesCache.pin_memory
+    if not torch.accelerator.is_available():
+        assert library.pinning_fails()
+        with library.pinning_only_where_it_works():
+            assert not library.pinning_fails()
+        assert IntermediatesCache.pin_memory is original
+
+    def mended(self: Any, batch: int, names: Any = None) -> None:
+        self.fetch(batch, names)
+
+    monkeypatch.setattr(IntermediatesCache, "pin_memory", mended)
+    with library.pinning_only_where_it_works():
+        assert IntermediatesCache.pin_memory is mended
+
+
+def test_every_module_of_transformers_can_be_listed() -> None:
+    with library.listable_modules():
+        for module in [m for n, m in sys.modules.items() if n.startswith("transformers.")]:
+            dir(module)
+
+
+def test_a_load_for_calibration_leaves_later_loads_alone(model_of: ModelOf) -> None:
+    from transformers import AutoModelForCausalLM
+
+    folder = model_of("deepseek_v3")
+    before = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").state_dict()
+    oneshot.load_model(folder)
+    after = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").state_dict()
+    assert list(before) == list(after)
+    assert [n for n in before if not torch.equal(before[n], after[n])] == []
+
+
+@pytest.fixture(scope="module")
+def made(small_build: Path, model_of: ModelOf, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A quantized model and its source."""
+    source, out = model_of("minimax_m2", dtype="bfloat16"), tmp_path_factory.mktemp("made") / "Q"
+    run.quantize(run.prepare(run.Request(small_build, str(source), samples=2)), out)
+    return out, source
+
+
+def rewrite(out: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change tensors of the one file, and let the manifest know of it, so that only the comparison with the source can tell."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(out / shards.SINGLE)
+    change(tensors)
+    save_file(tensors, out / shards.SINGLE, metadata={"format": "pt"})
+    described = json.loads((out / "curate-quantize.json").read_text())
+    from curator import artifact
+
+    described["files"] = artifact.file_table(out, marker="curate-quantize.json")
+    artifact.write_json(out / "curate-quantize.json", described)
+
+
+EXPERT = "model.layers.0.block_sparse_moe.experts.0.w1"
+QUERY = "model.layers.0.self_attn.q_proj.weight"
+
+
+def cast(tensors: dict[str, Any]) -> None:
+    tensors["model.layers.1.block_sparse_moe.e_score_correction_bias"] = tensors["model.layers.1.block_sparse_moe.e_score_correction_bias"].float()
+
+
+def renamed(tensors: dict[str, Any]) -> None:
+    for leaf in ("weight_packed", "weight_scale", "weight_shape"):
+        tensors[f"{EXPERT.removesuffix('w1')}gate_proj.{leaf}"] = tensors.pop(f"{EXPERT}.{leaf}")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t[QUERY].mul_(1.5), f"{QUERY}: differs from the source, and is not listed as smoothed"),
+        (lambda t: t.pop(QUERY), f"{QUERY}: missing"),
+        (lambda t: t.update(extra=torch.ones(2)), "extra: not a tensor of the source"),
+        (cast, "e_score_correction_bias: F32, in the source BF16"),
+        (renamed, f"{EXPERT}.weight: missing"),
+        (lambda t: t.update({f"{EXPERT}.weight_packed": t[f"{EXPERT}.weight_packed"][:, :4].clone()}), f"{EXPERT}.weight_packed: I32 [32, 4]"),
+        (lambda t: t.update({f"{EXPERT}.weight_scale": t[f"{EXPERT}.weight_scale"][:, :1].clone()}), f"{EXPERT}.weight_scale: [32, 1]"),
+        (lambda t: t[f"{EXPERT}.weight_shape"].add_(1), f"{EXPERT}.weight_shape: says [33, 65]"),
+        (lambda t: t.update({QUERY: t[QUERY][:32].clone()}), f"{QUERY}: [32, 64], in the source [64, 64]"),
+    ],
+)
+def test_verify_tells_what_is_wrong_with_a_tensor(change: Callable[[dict[str, Any]], Any], said: str, made: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "Q"
+    shutil.copytree(made[0], out)
+    assert verify(out, made[1]) == []
+    rewrite(out, change)
+    assert any(said in fault for fault in verify(out, made[1]))
+
+
+def _replace(out: Path, name: str, old: str, new: str) -> None:
+    text = (out / name).read_text(encoding="utf-8")
+    assert old in text
+    (out / name).write_text(text.replace(old, new), encoding="utf-8")
+
+
+def _truncate(out: Path) -> None:
+    file = out / shards.SINGLE
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda out: _replace(out, "config.json", "experts", "others"), "quantized and not targeted by quantization_config"),
+        (lambda out: _replace(out, "config.json", '"hidden_size": 64', '"hidden_size": 65'), "hidden_size is 65, in the source 64"),
+        (lambda out: _replace(out, "tokenizer.json", '"<', '" <'), "tokenizer.json: not that of the source"),
+        (lambda out: (out / "tokenizer.json").unlink(), "tokenizer.json: missing"),
+        (lambda out: (out / "stray.txt").write_text("x"), "stray.txt: not in curate-quantize.json"),
+        (_truncate, "not a whole safetensors file"),
+    ],
+)
+def test_verify_tells_what_is_wrong_with_a_file(change: Callable[[Path], Any], said: str, made: tuple[Path, Path], tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "Q"
+    shutil.copytree(made[0], out)
+    code, printed, _ = run("verify-checkpoint", out, "--source", made[1])
+    assert code == 0, printed
+    change(out)
+    code, printed, _ = run("verify-checkpoint", out, "--source", made[1])
+    assert (code, said in printed) == (1, True), printed
+
+
+def test_quantize_from_the_command_line(small_build: Path, model_of: ModelOf, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "Q"
+    code, printed, err = run("quantize", small_build, "--model", model_of("qwen3"), "--out", out, "--samples", 2, "--json")
+    assert code == 0, err
+    result = json.loads(printed)
+    assert (result["recipe"], result["build"]["samples"], result["calibrate_experts"]) == ("w4a16-dense-awq", 2, "all")
+    assert "model.layers.0" in err
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert all(said in card for said in ("# tiny-qwen3, quantized", result["build"]["fingerprint"], "AWQModifier", "llmcompressor"))
+    code, _, err = run("quantize", small_build, "--model", model_of("qwen3"), "--out", out)
+    assert (code, "give --force" in err) == (2, True)
+
+
+def test_a_dry_run_names_every_module_and_writes_nothing(small_build: Path, model_of: ModelOf, tmp_path: Path, run: Run) -> None:
+    code, printed, err = run("quantize", small_build, "--model", model_of("minimax_m2"), "--dry-run", "--out", tmp_path / "Q")
+    assert code == 0, err
+    assert sum(line.startswith("model.") and "4-bit int, groups of 32" in line for line in printed.splitlines()) == 24 + 3
+    assert "model.layers.1.block_sparse_moe.experts.3.w2\t4-bit int, groups of 32" in printed
+    assert list(tmp_path.iterdir()) == []
+    code, printed, _ = run("quantize", small_build, "--model", model_of("minimax_m2"), "--dry-run", "--json")
+    plan = json.loads(printed)
+    assert (len(plan["quantized"]), len(plan["smoothed"]), plan["held_out_samples"]) == (24, 2 + 8, 2)
+
+
+def test_without_the_extra_the_command_says_what_to_install(small_build: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "llmcompressor" else find(name, *rest))
+    code, _, err = run("quantize", small_build, "--model", "M", "--dry-run")
+    assert (code, "pip install 'curate-calibration[awq]'" in err) == (6, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--model", "/nowhere/model", "--dry-run"], 2, "neither a folder nor a hub id"),
+        (["--model", "M"], 2, "give --out"),
+        (["--model", "M", "--dry-run", "--samples", "900"], 2, "ask for 6 or fewer"),
+        (["--model", "M", "--dry-run", "--recipe", "no-such"], 2, "w4a16-awq"),
+    ],
+)
+def test_mistakes_of_the_user(arguments: list[str], code: int, said: str, small_build: Path, run: Run) -> None:
+    got, _, err = run("quantize", small_build, *arguments)
+    assert (got, said in err) == (code, True), err

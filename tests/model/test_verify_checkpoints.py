@@ -1,0 +1,91 @@
+"""A folder that was tampered with after it was written is told from one that was not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("compressed_tensors")
+pytestmark = pytest.mark.model
+
+from curator.checkpoints import stitch, verify, writing  # noqa: E402
+from curator.checkpoints.dequantize import dequantize  # noqa: E402
+from curator.errors import UsageError  # noqa: E402
+from tests.model import tiny  # noqa: E402
+
+
+@pytest.fixture(scope="module", params=sorted(tiny.FAMILIES))
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """FP8, 16 bit, quantized experts, and both kinds of stitched folder."""
+    root = tmp_path_factory.mktemp(request.param)
+    tiny.save_fp8(tiny.save_16_bit(request.param, root / "made"), root / "fp8")
+    dequantize(root / "fp8", root / "plain")
+    tiny.save_awq(root / "plain", root / "awq")
+    stitch.stitch(root / "fp8", root / "awq", root / "mixed")
+    stitch.stitch(root / "plain", root / "awq", root / "one")
+    return root
+
+
+def test_what_was_written_is_good(made: Path) -> None:
+    assert verify.faults(made / "plain", source=made / "fp8") == []
+    assert verify.faults(made / "mixed", source=made / "fp8") == []
+    assert verify.faults(made / "one", source=made / "plain") == []
+    assert not verify.is_ours(made / "fp8")
+    with pytest.raises(UsageError):
+        verify.faults(made / "fp8")
+
+
+def spoil_tensor(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change tensors and give the manifest the new digests, as one would who means to hide it."""
+    tensors = tiny.load_all(folder)
+    change(tensors)
+    (file,) = folder.glob("*.safetensors")
+    from safetensors.torch import save_file
+
+    save_file(tensors, file)
+    path = folder / "curate-stitch.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"][file.name] = {"sha256": writing.sha256(file), "bytes": file.stat().st_size}
+    path.write_text(json.dumps(manifest))
+
+
+def spoil_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    change(config["quantization_config"])
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+Q = "model.layers.0.self_attn.o_proj.weight"
+NORM = "model.layers.0.input_layernorm.weight"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: (f / "tokenizer.json").write_text("{}"), "tokenizer.json: changed"),
+        (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json: missing"),
+        (lambda f: spoil_tensor(f, lambda t: t.pop(NORM)), f"{NORM}: in curate-stitch.json only"),
+        (lambda f: spoil_tensor(f, lambda t: t.update({NORM: t[NORM] * 2})), f"{NORM}: not as in"),
+        (lambda f: spoil_tensor(f, lambda t: t.update({f"{Q}_scale": t[f"{Q}_scale"] * 2})), f"{Q}_scale: not as in"),
+        (lambda f: spoil_tensor(f, lambda t: t.update({f"{Q}_scale_inv": t.pop(f"{Q}_scale")})), "under its old name"),
+        (lambda f: spoil_tensor(f, lambda t: t.update({f"{Q}_scale": t[f"{Q}_scale"][:1].clone()})), "should have shape"),
+        (lambda f: spoil_tensor(f, lambda t: t.update({"x.weight": torch.ones(2, 2)})), "x.weight: not in curate-stitch.json"),
+        (lambda f: spoil_config(f, lambda q: q["config_groups"].pop("group_0")), f"{Q}: quantized, and config.json has no group"),
+        (lambda f: spoil_config(f, lambda q: q["config_groups"].pop("group_1")), "not of the format float-quantized"),
+        (lambda f: spoil_config(f, lambda q: q.update(ignore=[])), "does not say that it is left"),
+        (lambda f: spoil_config(f, lambda q: q["config_groups"]["group_1"]["weights"].update(group_size=32)), "should have shape"),
+        (lambda f: (f / "curate-stitch.json").write_text("{}"), "cannot be read"),
+        (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-1]), "truncated"),
+    ],
+)
+def test_each_kind_of_tampering_is_told(made: Path, tmp_path: Path, spoil: Callable[[Path], None], said: str) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(made / "mixed", folder)
+    spoil(folder)
+    assert any(said in fault for fault in verify.faults(folder, source=made / "fp8")), verify.faults(folder, source=made / "fp8")

@@ -1,0 +1,208 @@
+"""Folders that are not what they claim are refused with a reason, before anything is written."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curator.checkpoints import reading, writing
+from curator.errors import QuantizeError, UsageError
+
+
+def file_of(header: Any, data: bytes = b"", *, length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def tensor(begin: int, end: int, shape: list[int] | None = None, dtype: str = "U8") -> dict[str, Any]:
+    return {"dtype": dtype, "shape": [end - begin] if shape is None else shape, "data_offsets": [begin, end]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "model"
+    made.mkdir()
+    (made / "config.json").write_text('{"model_type": "x"}')
+    return made
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(QuantizeError) as error:
+        reading.open_checkpoint(folder)
+    return str(error.value)
+
+
+GOOD = file_of({"a": tensor(0, 2), "b": tensor(2, 5)}, b"01234")
+
+
+def test_a_good_file_is_an_index_of_its_tensors(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(GOOD)
+    found = reading.open_checkpoint(folder)
+    with reading.Reader() as reader:
+        assert {n: bytes(reader.whole(t)) for n, t in found.tensors.items()} == {"a": b"01", "b": b"234"}
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "too few"),
+        (b"1234", "too few"),
+        (file_of({}, length=2**63), "announced"),
+        (file_of({}, length=99_999_999), "announced"),
+        (file_of(b"{nonsense"), "property name"),
+        (file_of(b"\xff\xfe{}"), "decode"),
+        (file_of(b"[1]"), "not a JSON object"),
+        (file_of(b'{"a": 1, "a": 2}'), "a key twice"),
+        (file_of(b"[" * 100_000 + b"]" * 100_000), "recursion|too deep|nest"),
+        (file_of({"a": 3}), "not described"),
+        (file_of({"a": tensor(0, 4, dtype="F4")}, b"0123"), "'F4' is not known"),
+        (file_of({"a": tensor(0, 4, dtype=["U8"])}, b"0123"), "is not known"),
+        (file_of({"a": tensor(0, 4, [-4])}, b"0123"), "whole numbers"),
+        (file_of({"a": tensor(0, 4, [2.0, 2])}, b"0123"), "whole numbers"),
+        (file_of({"a": {"dtype": "U8", "shape": [4], "data_offsets": [4]}}, b"0123"), "whole numbers"),
+        (file_of({"a": tensor(0, 4, [3])}, b"0123"), "its offsets say 4"),
+        (file_of({"a": tensor(4, 0, [0])}, b"0123"), "its offsets say -4"),
+        (file_of({"a": tensor(0, 3), "b": tensor(2, 4)}, b"0123"), "overlaps"),
+        (file_of({"a": tensor(0, 2), "b": tensor(3, 4)}, b"0123"), "belong to no tensor"),
+        (file_of({"a": tensor(0, 4)}, b"012"), "truncated"),
+        (file_of({"a": tensor(0, 4)}, b"01234"), "at its end"),
+        (file_of({"a": tensor(0, 2**62, [2**62])}, b""), "truncated"),
+    ],
+)
+def test_a_file_that_does_not_keep_to_the_format_is_refused(folder: Path, data: bytes, reason: str) -> None:
+    import re
+
+    (folder / "model.safetensors").write_bytes(data)
+    assert re.search(reason, refused(folder))
+
+
+def index(folder: Path, mapping: Any) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": mapping}))
+
+
+@pytest.mark.parametrize("name", ["../other.safetensors", "/etc/passwd", "sub/x.safetensors", "..\\x.safetensors", "x.bin", ".."])
+def test_an_index_names_files_of_its_folder_only(folder: Path, name: str) -> None:
+    (folder.parent / "other.safetensors").write_bytes(GOOD)
+    index(folder, {"a": name})
+    assert "not a safetensors file of the folder" in refused(folder)
+
+
+def test_the_index_and_the_files_agree(folder: Path) -> None:
+    (folder / "one.safetensors").write_bytes(GOOD)
+    (folder / "two.safetensors").write_bytes(file_of({"a": tensor(0, 1), "c": tensor(1, 2)}, b"01"))
+    index(folder, {"a": "one.safetensors", "c": "one.safetensors", "d": "two.safetensors", "e": "three.safetensors"})
+    said = refused(folder)
+    assert "a is in one.safetensors too" in said
+    assert "c is not in one.safetensors" in said
+    assert "d is not in two.safetensors" in said
+    assert "three.safetensors is missing" in said
+    assert "b is not in model.safetensors.index.json" in said
+
+
+@pytest.mark.parametrize("mapping", [None, [], {}, {"a": 1}])
+def test_an_index_without_a_map_is_refused(folder: Path, mapping: Any) -> None:
+    index(folder, mapping)
+    assert "no weight_map" in refused(folder)
+
+
+def test_links_out_of_the_folder_are_refused_and_those_of_the_hubs_cache_followed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.safetensors").write_bytes(GOOD)
+    (folder / "one.safetensors").symlink_to(tmp_path / "elsewhere.safetensors")
+    index(folder, {"a": "one.safetensors", "b": "one.safetensors"})
+    assert "leads out of the folder" in refused(folder)
+    snapshot = tmp_path / "models--o--n/snapshots/abc"
+    (tmp_path / "models--o--n/blobs").mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--o--n/blobs/1").write_bytes(GOOD)
+    (tmp_path / "models--o--n/blobs/2").write_text("{}")
+    (snapshot / "model.safetensors").symlink_to("../../blobs/1")
+    (snapshot / "config.json").symlink_to("../../blobs/2")
+    found = reading.open_checkpoint(snapshot)
+    assert set(found.tensors) == {"a", "b"}
+    assert writing.companions(found) == []
+
+
+def test_pickles_are_refused(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04")
+    assert "can run code" in refused(folder)
+
+
+def test_a_folder_without_weights_config_or_itself(folder: Path, tmp_path: Path) -> None:
+    (folder / "config.json").unlink()
+    said = refused(folder)
+    assert "config.json: missing" in said
+    assert "neither model.safetensors.index.json nor model.safetensors" in said
+    with pytest.raises(UsageError, match="no such folder"):
+        reading.open_checkpoint(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000])
+def test_a_config_that_is_no_object_is_refused(folder: Path, text: str) -> None:
+    (folder / "model.safetensors").write_bytes(GOOD)
+    (folder / "config.json").write_text(text)
+    assert "config.json: " in refused(folder)
+
+
+def test_what_lies_beside_the_weights_is_taken_and_no_weights_links_or_hidden_files(folder: Path, tmp_path: Path) -> None:
+    (folder / "model.safetensors").write_bytes(GOOD)
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "linked.txt").symlink_to(tmp_path / "secret.txt")
+    (folder / "code").mkdir()
+    for name in ("tokenizer.json", "code/modeling.py", "other.safetensors", "pytorch_model.bin", "pytorch_model.bin.index.json", ".cache"):
+        (folder / name).write_text("x")
+    found = writing.companions(reading.open_checkpoint(folder))
+    assert [p.relative_to(folder).as_posix() for p in found] == ["code/modeling.py", "tokenizer.json"]
+
+
+def planned(name: str, size: int, dtype: str = "U8") -> writing.Planned:
+    width = reading.WIDTHS[dtype]
+    return writing.Planned(name, dtype, (size // width,), size, lambda: iter([bytes(size)]))
+
+
+def test_shards_keep_to_their_size_and_are_numbered() -> None:
+    shards = writing.plan_shards([planned(str(n), 40) for n in range(5)], limit=100)
+    assert [[t.name for t in s.tensors] for s in shards] == [["0", "1"], ["2", "3"], ["4"]]
+    assert shards[0].name == "model-00001-of-00003.safetensors"
+    assert [s.name for s in writing.plan_shards([planned("a", 400)], limit=100)] == ["model.safetensors"]
+
+
+def test_what_is_written_is_read_by_the_reference_implementation(tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    tensors = [planned("é", 3), planned("wide", 16, "F64"), planned("half", 6, "F16"), planned("none", 0)]
+    about = writing.write_shard(tmp_path / "m.safetensors", writing.plan_shards(tensors)[0].tensors)
+    assert about["bytes"] == (tmp_path / "m.safetensors").stat().st_size
+    assert about["sha256"] == writing.sha256(tmp_path / "m.safetensors")
+    with safe_open(tmp_path / "m.safetensors", "np") as opened:
+        assert {n: opened.get_tensor(n).shape for n in opened.keys()} == {"é": (3,), "wide": (2,), "half": (3,), "none": (0,)}  # noqa: SIM118
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "m.safetensors").rename(tmp_path / "model.safetensors")
+    assert all(t.start % reading.WIDTHS[t.dtype] == 0 for t in reading.open_checkpoint(tmp_path).tensors.values())
+
+
+def test_two_runs_do_not_write_one_folder(tmp_path: Path) -> None:
+    with writing.work_folder(tmp_path / "out", "job"), pytest.raises(UsageError, match="another run"), writing.work_folder(tmp_path / "out", "job"):
+        pass
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_told(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(GOOD)
+    found = reading.open_checkpoint(folder)
+    (folder / "model.safetensors").write_bytes(GOOD[:-1])
+    with reading.Reader() as reader, pytest.raises(QuantizeError, match="became shorter"):
+        reader.whole(found.tensors["b"])
+
+
+def test_without_torch_the_commands_say_what_to_install(run: Callable[..., tuple[int, str, str]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, _, err = run("dequantize", folder, "--out", folder.parent / "out")
+    assert (code, "curate-calibration[awq]" in err) == (6, True)
+    code, _, err = run("stitch", "--base", folder, "--experts", folder, "--out", folder.parent / "out")
+    assert (code, "curate-calibration[awq]" in err) == (6, True)

@@ -1,0 +1,124 @@
+"""`curate serve-script`: what it prints is what the folder and its family ask for."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curator.checkpoints import families, scheme, serve
+
+Run = Callable[..., tuple[int, str, str]]
+INT4 = {"format": "pack-quantized", "targets": ["re:.*experts.*"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32}}
+
+
+def mixed() -> dict[str, Any]:
+    return {"quant_method": "compressed-tensors", "format": "mixed-precision", "config_groups": {"group_0": scheme.fp8_group((128, 128)), "group_1": INT4}}
+
+
+def model(folder: Path, model_type: str, quantization: dict[str, Any] | None) -> Path:
+    made = folder / "My Model"
+    made.mkdir()
+    config = {"model_type": model_type, "max_position_embeddings": 196608} | ({"quantization_config": quantization} if quantization else {})
+    (made / "config.json").write_text(json.dumps(config))
+    return made
+
+
+def test_minimax_is_served_as_its_authors_say(run: Run, tmp_path: Path) -> None:
+    folder = model(tmp_path, "minimax_m2", mixed())
+    code, text, err = run("serve-script", folder)
+    assert code == 0, err
+    assert "# MiniMax-M2, mixed-precision: FP8 in blocks of [128, 128] for Linear; INT4 in groups of 32 for re:.*experts.*" in text
+    assert "not in: SGLang" in text
+    assert "196,608 tokens" in text
+    (tmp_path / "vllm").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    (tmp_path / "vllm").chmod(0o755)
+    (tmp_path / "serve.sh").write_text(text)
+    words = subprocess.run(
+        ["bash", tmp_path / "serve.sh"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert words[:2] == ["serve", str(folder)]
+    options = dict(zip(words, [*words[1:], ""], strict=True))
+    assert options["--tensor-parallel-size"] == "2"
+    assert options["--tool-call-parser"] == options["--reasoning-parser"] == "minimax_m2"
+    assert "--enable-auto-tool-choice" in words
+    sampling = json.loads(options["--override-generation-config"])
+    assert sampling == {"temperature": 1, "top_p": 0.95, "top_k": 40, "repetition_penalty": 1.1, "frequency_penalty": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("quantization", "kind", "sglang"),
+    [
+        (None, "16 bit", True),
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "FP8", True),
+        ({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"group_0": {**INT4, "format": None}}}, "one format", True),
+        (mixed(), "mixed-precision", False),
+    ],
+)
+def test_who_can_load_it_depends_on_how_it_is_stored(run: Run, tmp_path: Path, quantization: dict[str, Any] | None, kind: str, sglang: bool) -> None:
+    code, out, _ = run("serve-script", model(tmp_path, "qwen3_moe", quantization), "--gpus", 4, "--json")
+    said = json.loads(out)
+    assert (code, said["kind"], "SGLang" in said["servers"]) == (0, kind, sglang)
+    assert said["command"][said["command"].index("--tensor-parallel-size") + 1] == "4"
+
+
+def test_what_is_not_known_is_refused(run: Run, tmp_path: Path) -> None:
+    assert run("serve-script", tmp_path / "nowhere")[0] == 2
+    folder = model(tmp_path, "qwen3_moe", {"quant_method": "gptq"})
+    assert run("serve-script", folder)[0] == 5
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    code, _, err = run("serve-script", folder)
+    assert (code, "deepseek_v3, minimax_m2, qwen3_moe" in err) == (2, True)
+    (folder / "config.json").unlink()
+    assert run("serve-script", folder)[0] == 5
+
+
+@pytest.mark.parametrize("family", list(families.families()), ids=lambda f: f.name)
+def test_cards_are_whole(family: families.Family) -> None:
+    assert {"experts", "router", "mlp_norms", "attention", "attention_norms", "embeddings"} <= set(family.roles)
+    assert family.serving.sampling
+    assert family.serving.tool_call_parser
+    expert = (
+        re.sub(r"\\d\+", "7", family.roles["experts"][0]).replace("\\", "").partition("(")[0] + family.roles["experts"][0].partition("(")[2].partition("|")[0]
+    )
+    expert = expert if family.role(expert) == "experts" else f"{expert}_proj"
+    assert family.role(f"{expert}.weight") == "experts"
+    assert family.in_checkpoint(family.in_memory(expert)) == expert
+
+
+def test_quoting_survives_a_shell() -> None:
+    made = serve.Script("f", "k", ("s",), ("vllm", "serve", "/a b/$(x)'", "--flag"), ("v",), None, ())
+    assert shlex.split(made.text().splitlines()[-2].removesuffix("\\"))[1:] == ["vllm", "serve", "/a b/$(x)'"]
+
+
+def test_a_config_cannot_put_commands_into_the_script(run: Run, tmp_path: Path) -> None:
+    evil = {**INT4, "targets": ["x\nrm -rf /", "y\r\u2028ls"]}
+    folder = model(tmp_path, "qwen3_moe", {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"g": evil}})
+    lines = run("serve-script", folder)[1].splitlines()
+    assert [line for line in lines if not line.startswith(("#", "  --", "exec vllm serve", "set -euo"))] == []
+
+
+E = "model.layers.{}.mlp.experts.{}.{}"
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "targets"),
+    [
+        ([E.format(n, m, p) for n in (0, 11) for m in (0, 5) for p in ("a", "b")], ["model.layers.0.mlp.gate"], [r"re:.*mlp\.experts\.\d+\.(a|b)$"]),
+        ([E.format(n, 0, "a") for n in (1, 2)], [E.format(3, 0, "a")], [r"re:.*model\.layers\.(1|2)\.mlp\.experts\.\d+\.a$"]),
+        ([E.format(0, 0, "a")], [E.format(0, 1, "a")], [E.format(0, 0, "a")]),
+        (["lm_head", "model.layers.0.up"], ["model.layers.0.mlp.up"], [r"re:model\.layers\.\d+\.up$", "lm_head"]),
+        ([], ["x"], []),
+    ],
+)
+def test_targets_match_what_they_should_and_nothing_else(inside: list[str], outside: list[str], targets: list[str]) -> None:
+    made = scheme.targets(inside, outside)
+    assert made == targets
+    for name in [*inside, *outside]:
+        assert any(re.match(t[3:], name) if t.startswith("re:") else t == name for t in made) == (name in inside)
