@@ -22,7 +22,7 @@ from curator.quantize.shards import Part, Stored
 MANIFEST = "curate-quantize.json"
 FORMAT = "curate-quantized/1"
 CONFIG = "config.json"
-WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pth", "*.pt", "*.gguf", "*.onnx", "*.index.json", "README.md", "recipe.yaml", MANIFEST)
+WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pth", "*.pt", "*.gguf", "*.onnx", "*.index.json", "README.md", "recipe.yaml", "curate-*.json")
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,9 +83,10 @@ def test_a_whole_run_with_its_evaluation(run: Run, small_build: Path, source: Pa
     assert run("verify-checkpoint", out, "--source", source)[0] == 1
 
 
-def test_the_ledger_of_a_calibration_is_that_of_a_plain_pass(run: Run, small_build: Path, source: Path, tmp_path: Path) -> None:
-    """Without smoothing and before rounding the routing of the first layer is the model's own."""
-    asked = ("quantize", small_build, "--model", source, "--allow-uncovered", "--recipe", "w4a16-gptq")
+@pytest.mark.parametrize("family", ["minimax_m2", "qwen3_moe", "mixtral"])
+def test_the_ledger_of_a_calibration_is_that_of_a_plain_pass(family: str, run: Run, small_build: Path, model_of: Callable[..., Path], tmp_path: Path) -> None:
+    """Without smoothing the routing of the first layer is the model's own, if its attention was masked as in the model."""
+    asked = ("quantize", small_build, "--model", model_of(family), "--allow-uncovered", "--recipe", "w4a16-gptq")
     assert run(*asked, "--out", tmp_path / "Q")[0] == 0
     assert run(*asked, "--out", tmp_path / "L", "--ledger-only")[0] == 0
     one, other = (pl.read_parquet(tmp_path / name / "expert_tokens.parquet").filter(pl.col("layer") == 0) for name in "QL")

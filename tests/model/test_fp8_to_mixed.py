@@ -1,0 +1,48 @@
+"""The whole way of a real checkpoint: FP8 to 16 bit, quantized by `curate quantize`, stitched to the original's FP8 attention."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import families
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("llmcompressor")
+pytestmark = pytest.mark.model
+
+from tests.model import tiny  # noqa: E402
+
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+
+
+def test_dequantize_quantize_stitch(run: Callable[..., tuple[int, str, str]], small_build: Path, tmp_path: Path) -> None:
+    from curator.quantize import shards
+
+    made, fp8, whole, quantized, mixed = (tmp_path / name for name in ("made", "FP8", "BF16", "INT4", "MIXED"))
+    families.save("minimax_m2", made, dtype="bfloat16")
+    tiny.save_fp8(made, fp8)
+    for name in TOKENIZER:
+        shutil.copyfile(made / name, fp8 / name)
+    for asked in (
+        ("dequantize", fp8, "--out", whole),
+        ("quantize", small_build, "--model", whole, "--out", quantized, "--allow-uncovered"),
+        ("stitch", "--base", fp8, "--experts", quantized, "--out", mixed),
+        ("verify-checkpoint", quantized, "--source", whole),
+        ("verify-checkpoint", mixed, "--source", fp8),
+    ):
+        code, out, err = run(*asked)
+        assert code == 0, (asked, out, err)
+    before, packed, now = (shards.tensors(folder) for folder in (fp8, quantized, mixed))
+    experts = [name for name in now if name.endswith("weight_packed")]
+    assert len(experts) == 2 * 4 * 3
+    assert all(now[name].read() == packed[name].read() for name in experts)
+    attention = [name for name in before if re.search(r"self_attn\.[qkvo]_proj\.weight$", name)]
+    assert len(attention) == 2 * 4
+    assert all(now[name].dtype == "F8_E4M3" and now[name].read() == before[name].read() for name in attention)
+    assert json.loads((mixed / "config.json").read_text())["quantization_config"]["format"] == "mixed-precision"
