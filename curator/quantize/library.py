@@ -1,4 +1,4 @@
-"""What has to be done around llm-compressor and transformers to run them: their output kept off the terminal, and two
+"""What has to be done around llm-compressor and transformers to run them: their output kept off the terminal, and three
 failures of theirs worked around. Each workaround looks for the failure first, so that it does nothing once it is mended.
 """
 
@@ -49,10 +49,22 @@ def versions() -> dict[str, str]:
     return found
 
 
+def know_the_level_of_metrics() -> None:
+    """llm-compressor logs at a level that it makes known only where its log is not switched off (LLM_COMPRESSOR_LOG_DISABLED); GPTQ
+    then fails in the middle."""
+    from loguru import logger
+
+    try:
+        logger.level("METRIC")
+    except ValueError:
+        logger.level("METRIC", no=38)
+
+
 @contextmanager
 def tamed(note: Note) -> Iterator[None]:
     """Everything that the libraries need done around them. Their warnings go to ``note``, each kind once."""
     with ExitStack() as stack:
+        know_the_level_of_metrics()
         stack.enter_context(quiet(note))
         stack.enter_context(pinning_only_where_it_works())
         stack.enter_context(listable_modules())
