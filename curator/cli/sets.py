@@ -57,6 +57,7 @@ def build(
     from curator import artifact
     from curator import build as building
 
+    building.share_arenas()
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     target = out or Path("builds") / file.stem
