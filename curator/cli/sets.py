@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +83,7 @@ def build(
     if as_json:
         print_json({k: v for k, v in manifest.items() if k not in ("files", "mix")} | {"out": str(target)})
         return
-    _print_build(target, manifest, json.loads((target / "coverage.json").read_text(encoding="utf-8")))
+    _print_build(target, manifest, artifact.read_json(target / "coverage.json"))
 
 
 @click.command()
@@ -150,7 +149,7 @@ def show(folder: Path, sample: int | None, documents: int | None) -> None:
 
     manifest = artifact.manifest(folder)
     if sample is None:
-        _print_build(folder, manifest, json.loads((folder / "coverage.json").read_text(encoding="utf-8")))
+        _print_build(folder, manifest, artifact.read_json(folder / "coverage.json"))
         return
     if not 0 <= sample < manifest["samples"]:
         raise UsageError(f"sample {sample}: {folder} has samples 0 to {manifest['samples'] - 1}")

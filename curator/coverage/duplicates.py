@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from curator.coverage import runs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -28,7 +30,7 @@ def find(documents: pl.DataFrame, samples: pl.DataFrame, ids: NDArray[Any]) -> l
     exact = list(_exact(long, places))
     repeated = {other for _, other in exact}
     rest = [n for n in long if n not in repeated]
-    shingles = [_shingles(ids[offsets[p["sample"]] + p["start"] :][: p["tokens"]]) for p in (places[n] for n in rest)]
+    shingles = [runs.hashed(ids[offsets[p["sample"]] + p["start"] :][: p["tokens"]], SHINGLE) for p in (places[n] for n in rest)]
     near = [(rest[a], rest[b], similarity) for a, b, similarity in _near(shingles)]
     pairs = [("exact", a, b, 1.0) for a, b in exact] + [("near", a, b, s) for a, b, s in near]
     return [_pair(kind, similarity, places[a], places[b]) for kind, a, b, similarity in sorted(pairs, key=lambda p: (p[0], -p[3], p[1], p[2]))]
@@ -54,19 +56,6 @@ def _exact(numbers: Sequence[int], places: Sequence[dict[str, Any]]) -> Iterator
         known = first.setdefault(places[number]["text_sha256"], number)
         if known != number:
             yield known, number
-
-
-def _shingles(ids: NDArray[Any]) -> NDArray[Any]:
-    """The distinct hashes of all runs of SHINGLE tokens; uint64, sorted."""
-    import numpy as np
-
-    with np.errstate(over="ignore"):
-        count = len(ids) - SHINGLE + 1
-        hashes = np.zeros(count, dtype=np.uint64)
-        for offset in range(SHINGLE):
-            hashes = (hashes ^ ids[offset : offset + count].astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-            hashes ^= hashes >> np.uint64(32)
-    return np.unique(hashes)
 
 
 def _near(shingles: Sequence[NDArray[Any]]) -> Iterator[tuple[int, int, float]]:

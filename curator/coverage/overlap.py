@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from curator.coverage import runs
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import polars as pl
-    from numpy.typing import NDArray
 
 NGRAM = 13  # words
 SHORTEST = 8  # words; an item below that has nothing of its own to find
@@ -40,7 +41,7 @@ class _Index:
     def add(self, item: Item, *, ngram: int) -> None:
         found = [self.words.setdefault(w, len(self.words) + 1) for w in _words(item.text)]
         length = min(ngram, len(found))
-        hashes = _runs(found, length) if length >= SHORTEST else ()
+        hashes = runs.hashed(found, length).tolist() if length >= SHORTEST else ()
         for value in hashes:
             self.owners.setdefault(length, {}).setdefault(value, []).append(len(self.items))
         self.items.append((item, len(hashes)))
@@ -50,7 +51,7 @@ class _Index:
         found = [self.words.get(w, 0) for w in _words(text)]
         shared: dict[int, int] = {}
         for length, owners in self.owners.items():
-            for value in _runs(found, length):
+            for value in runs.hashed(found, length).tolist():
                 for item in owners.get(value, ()):
                     shared[item] = shared.get(item, 0) + 1
         return shared
@@ -98,19 +99,3 @@ def _summary(name: str, index: _Index, pairs: Sequence[Mapping[str, Any]], ngram
 
 def _words(text: str) -> list[str]:
     return WORD.findall(text.lower())
-
-
-def _runs(words: Sequence[int], length: int) -> list[int]:
-    """The distinct hashes of all runs of ``length`` words."""
-    import numpy as np
-
-    numbers: NDArray[np.uint64] = np.asarray(words, dtype=np.uint64)
-    count = len(numbers) - length + 1
-    if count < 1:
-        return []
-    hashes = np.zeros(count, dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        for offset in range(length):
-            hashes = (hashes ^ numbers[offset : offset + count]) * np.uint64(0x9E3779B97F4A7C15)
-            hashes ^= hashes >> np.uint64(32)
-    return [int(h) for h in np.unique(hashes)]

@@ -6,24 +6,19 @@ What comes from a data set is text in every one of them: it cannot become markup
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from curator.report import charts, markdown, tables
+from curator.report import charts, markdown, selfcontained, tables
 
 Row = Mapping[str, Any]
 COMMENT = 60_000  # characters of report.md: a comment on GitHub takes 65,536
 UNSENDABLE = re.compile("[\x00\ud800-\udfff]")  # what no HTML page can hold
-IN_SCRIPT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 def page(coverage: Mapping[str, Any], facts: Mapping[str, Any], shown: Sequence[Row] = ()) -> str:
@@ -81,9 +76,9 @@ def _html(template: str, *, data: Any, **context: Any) -> str:
         _environment()
         .get_template(template)
         .render(
-            data=Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).translate(IN_SCRIPT)),  # noqa: S704 - nothing in it can end the element
-            style=Markup(_source("report.css")),  # noqa: S704 - our own file
-            script=Markup(_source("report.js")),  # noqa: S704 - our own file
+            data=selfcontained.data(data),
+            style=Markup(selfcontained.source("curator.report", "report.css")),  # noqa: S704 - our own file
+            script=Markup(selfcontained.source("curator.report", "report.js")),  # noqa: S704 - our own file
             **context,
         )
     )
@@ -117,30 +112,13 @@ def _special(coverage: Mapping[str, Any]) -> list[str]:
     return [row["token"] for row in coverage.get("special_tokens") or ()]
 
 
-def _digest(text: str) -> Markup:
-    """A source expression of a Content-Security-Policy (https://www.w3.org/TR/CSP3/#hash-source): this inline text and no other."""
-    return Markup("'sha256-{}'").format(base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
-
-
-@cache
-def _source(name: str) -> str:
-    return (files("curator.report") / name).read_text(encoding="utf-8")
-
-
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source),
-        autoescape=jinja2.select_autoescape(["html"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = selfcontained.environment("curator.report")
     environment.filters |= {
         "number": markdown.number,
         "percent": markdown.percent,
         "plain": str,
-        "digest": _digest,
         "cell": markdown.literal,
         "rows": markdown.table,
     }

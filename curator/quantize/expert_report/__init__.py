@@ -6,11 +6,7 @@ Names of sources, categories and languages come from data sets, and are text in 
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -18,6 +14,7 @@ from markupsafe import Markup
 
 from curator.quantize import ledger as ledgers
 from curator.quantize.expert_report import coverage, specialization
+from curator.report import selfcontained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,14 +24,13 @@ if TYPE_CHECKING:
 
 LEAST_FED = 50
 SHADES = 9  # the middle one is an even share; each step is twice the one before
-IN_SCRIPT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 def page(ledger: ledgers.ExpertTokens, minimum: int) -> str:
     """The report of a ledger; experts below ``minimum`` tokens are marked."""
     facts = ledgers.summary(ledger, minimum)
     poor = ledgers.below(ledger, minimum)
-    style, script = (Markup(_source(name)) for name in ("page.css", "page.js"))  # noqa: S704 - our own files
+    style, script = (Markup(selfcontained.source("curator.quantize.expert_report", name)) for name in ("page.css", "page.js"))  # noqa: S704 - our own files
     return (
         _environment()
         .get_template("page.html")
@@ -48,7 +44,7 @@ def page(ledger: ledgers.ExpertTokens, minimum: int) -> str:
             least=_least_fed(ledger, minimum),
             fed=[(origin, specialization.fed_by(ledger, origin)) for origin in ("source", "category", "language")],
             coverage=coverage.of(ledger, minimum),
-            data=Markup(_embedded(ledger, minimum)),  # noqa: S704 - escaped by IN_SCRIPT
+            data=selfcontained.data(_embedded(ledger, minimum)),
             style=style,
             script=script,
         )
@@ -95,9 +91,9 @@ def _least_fed(ledger: ledgers.ExpertTokens, minimum: int) -> list[dict[str, Any
     return lines
 
 
-def _embedded(ledger: ledgers.ExpertTokens, minimum: int) -> str:
-    """What the script needs to tell of any expert, as JSON that cannot end its element."""
-    value = {
+def _embedded(ledger: ledgers.ExpertTokens, minimum: int) -> dict[str, Any]:
+    """What the script needs to tell of any expert."""
+    return {
         "minimum": minimum,
         "samples": len(ledger.samples),
         "layers": [
@@ -111,30 +107,13 @@ def _embedded(ledger: ledgers.ExpertTokens, minimum: int) -> str:
         ],
         "origins": {origin: specialization.excess(ledger, origin) for origin in ("source", "category", "language")},
     }
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(IN_SCRIPT)
-
-
-def _source(name: str) -> str:
-    return (files("curator.quantize.expert_report") / name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> Markup:
-    """What a Content-Security-Policy names an inline style or script by."""
-    return Markup(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode()}'")  # noqa: S704 - base64
 
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source),
-        autoescape=jinja2.select_autoescape(["html"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = selfcontained.environment("curator.quantize.expert_report")
     environment.filters["number"] = lambda value: f"{value:,.10g}"
     environment.filters["percent"] = lambda value: f"{100 * value:.1f} %"
-    environment.filters["digest"] = _digest
     return environment
 
 

@@ -1,0 +1,45 @@
+"""How a page in one file is made: templates beside their package, data in a script element that nothing in them can end, and the
+digests by which a Content-Security-Policy knows the page's own style and script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+IN_SCRIPT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def source(package: str, name: str) -> str:
+    """A file of a package: a template, a style, a script."""
+    return (files(package) / name).read_text(encoding="utf-8")
+
+
+@cache
+def environment(package: str) -> jinja2.Environment:
+    """The templates of a package; ``digest`` is a filter in all of them, others are the package's to add."""
+    made = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: source(package, name)),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["digest"] = digest
+    return made
+
+
+def data(value: Any) -> Markup:
+    """A value as JSON that can stand in a script element."""
+    return Markup(json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(IN_SCRIPT))  # noqa: S704 - nothing in it can end the element
+
+
+def digest(text: str) -> Markup:
+    """A source expression of a Content-Security-Policy (https://www.w3.org/TR/CSP3/#hash-source): this inline text and no other."""
+    return Markup("'sha256-{}'").format(base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
