@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from curator.errors import ANSWER_IS_NO
 
 if TYPE_CHECKING:
     from curator.quantize.data import Progress
+    from curator.quantize.experts import Account
+    from curator.quantize.run import Prepared
 
 
 @click.command()
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--calibrate-experts", type=click.Choice(["all", "routed"]), default="all", show_default=True, help="Whose tokens shape each expert.")
 @click.option("--samples", type=click.IntRange(1), help="Calibrate on no more than this many samples of the build.")
 @click.option("--device", help="Where to run: cpu, cuda. Default: the first accelerator, or the CPU.")
+@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True, help="Calibrate on so many GPUs at once, each on its share of the samples.")
 @click.option("--other-tokenizer", is_flag=True, help="Accept a build that was made for another tokenizer than the model's.")
 @click.option(
     "--min-tokens-per-expert", type=click.IntRange(0), help="Tokens that routing should send to each expert. Default: four for each feature that enters it."
@@ -45,6 +49,7 @@ def quantize(
     calibrate_experts: str,
     samples: int | None,
     device: str | None,
+    gpus: int,
     other_tokenizer: bool,
     min_tokens_per_expert: int | None,
     allow_uncovered: bool,
@@ -60,7 +65,7 @@ def quantize(
     receives are counted; experts with too few end the run with code 4, after everything is written.
     """
     from curator import artifact
-    from curator.quantize import checkpoint, experts, library, oneshot, run
+    from curator.quantize import checkpoint, distributed, library, oneshot, run
 
     library.require()
     if out is None and not dry_run:
@@ -69,6 +74,8 @@ def quantize(
         raise click.UsageError("--ledger-only quantizes nothing, so there is nothing to --evaluate; leave one of them out")
     if out is not None and not dry_run:
         artifact.refuse_target(out, force=force, **_kind(checkpoint.MANIFEST, ledger_only=ledger_only))
+    if gpus > 1 and not (dry_run or distributed.started()):
+        sys.exit(distributed.launch(gpus, sys.argv[1:]))
     request = run.Request(
         build=build,
         model=model,
@@ -79,38 +86,64 @@ def quantize(
         other_tokenizer=other_tokenizer,
         device=device,
     )
-    prepared = run.prepare(request, note=lambda line: say(f"note: {line}"))
-    plan = run.plan(prepared)
-    if dry_run or out is None:
-        _print_plan(plan, run.kinds(plan["quantized"]), as_json=as_json)
-        return
+    with distributed.joined():
+        prepared = run.prepare(request, note=lambda line: say(f"note: {line}"))
+        if dry_run or out is None:
+            _print_plan(run.plan(prepared), as_json=as_json)
+            return
+        wanted = _Wanted(out, ledger_only=ledger_only, force=force, as_json=as_json)
+        account = _carry_out(prepared, wanted, minimum=min_tokens_per_expert, held_out=evaluate or 0)
+        if distributed.rank() == 0 and not allow_uncovered:
+            account.require()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Where a run goes, and what is shown of it."""
+
+    out: Path
+    ledger_only: bool
+    force: bool
+    as_json: bool
+
+
+def _carry_out(prepared: Prepared, wanted: _Wanted, *, minimum: int | None, held_out: int) -> Account:
+    """Count, or quantize and count; the first process writes and prints."""
+    from curator import artifact
+    from curator.quantize import checkpoint, distributed, experts, run
+
     with progress_with_time() as progress:
-        account = experts.Account(prepared, minimum=min_tokens_per_expert, held_out=evaluate or 0, progress=progress)
-        if ledger_only:
+        account = experts.Account(prepared, minimum=minimum, held_out=held_out, progress=progress)
+        if wanted.ledger_only:
             account.count()
-            with artifact.new_folder(out, force=force, **_kind(checkpoint.MANIFEST, ledger_only=True)) as folder:
-                shown = account.write(folder)
         else:
-            manifest = run.quantize(prepared, out, observers=account.observers(), ledger=account.write, progress=progress, force=force)
-            shown = {k: v for k, v in manifest.items() if k not in ("files", "tensors", "recipe")} | {"recipe": manifest["recipe"]["name"]}
-            shown |= {"evaluation": account.cost} if account.cost else {}
-    if as_json:
-        print_json(shown | {"out": str(out)})
+            manifest = run.quantize(prepared, wanted.out, observers=account.observers(), ledger=account.write, progress=progress, force=wanted.force)
+    if distributed.rank():
+        return account
+    if wanted.ledger_only:
+        with artifact.new_folder(wanted.out, force=wanted.force, **_kind(checkpoint.MANIFEST, ledger_only=True)) as folder:
+            shown = account.write(folder)
+        _show(shown, shown, f"{wanted.out}: the ledger, and nothing quantized", wanted)
     else:
-        click.echo(f"{out}: the ledger, and nothing quantized" if ledger_only else f"{out}: {manifest['summary']}; verified against {model}")
-        _print_lines(shown if ledger_only else experts.cost_lines(account.cost) if account.cost else {})
-    if not allow_uncovered:
-        account.require()
+        cost = {"evaluation": account.cost} if account.cost else {}
+        shown = {k: v for k, v in manifest.items() if k not in ("files", "tensors", "recipe")} | {"recipe": manifest["recipe"]["name"]} | cost
+        lines = experts.cost_lines(account.cost) if account.cost else {}
+        _show(shown, lines, f"{wanted.out}: {manifest['summary']}; verified against {prepared.request.model}", wanted)
+    return account
+
+
+def _show(facts: Mapping[str, Any], lines: Mapping[str, Any], headline: str, wanted: _Wanted) -> None:
+    if wanted.as_json:
+        print_json({**facts, "out": str(wanted.out)})
+        return
+    click.echo(headline)
+    for name, value in lines.items():
+        click.echo(f"  {name}: {value}")
 
 
 def _kind(manifest: str, *, ledger_only: bool) -> dict[str, str]:
     """What --force may replace."""
     return {"marker": "expert_tokens.json", "what": "ledger"} if ledger_only else {"marker": manifest, "what": "quantized model"}
-
-
-def _print_lines(lines: Mapping[str, Any]) -> None:
-    for name, value in lines.items():
-        click.echo(f"  {name}: {value}")
 
 
 @click.command()
@@ -134,8 +167,10 @@ def verify_checkpoint(folder: Path, source: str, as_json: bool) -> None:
         sys.exit(ANSWER_IS_NO)
 
 
-def _print_plan(plan: Mapping[str, Any], kinds: list[dict[str, Any]], *, as_json: bool) -> None:
+def _print_plan(plan: Mapping[str, Any], *, as_json: bool) -> None:
     from rich.table import Table
+
+    from curator.quantize.run import kinds
 
     if as_json:
         print_json(plan)
@@ -148,7 +183,7 @@ def _print_plan(plan: Mapping[str, Any], kinds: list[dict[str, Any]], *, as_json
     for name in ("quantized", "how"):
         table.add_column(name, overflow="fold")
     table.add_column("modules", justify="right", no_wrap=True)
-    for kind in kinds:
+    for kind in kinds(plan["quantized"]):
         table.add_row(kind["module"], kind["how"], f"{kind['count']:,}")
     console().print(table)
     counts = f"{len(plan['quantized']):,} modules quantized, {len(plan['smoothed']):,} layers smoothed, {len(plan['left']):,} linear layers left"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curator.errors import QuantizeError, UsageError
+from curator.quantize import library
 from curator.quantize.data import Batch, Progress
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _hidden(model: Any, batch: Batch) -> torch.Tensor:
     import torch
 
     with torch.no_grad():
-        out: torch.Tensor = model.base_model(**batch.inputs(model.get_input_embeddings().weight.device), use_cache=False).last_hidden_state[0]
+        out: torch.Tensor = model.base_model(**batch.inputs(library.device_of(model)), use_cache=False).last_hidden_state[0]
     return out
 
 
@@ -172,7 +173,7 @@ def _check_head(model: Any, batch: Batch) -> None:
 
     probe = Batch(batch.sample, batch.input_ids[:, :PROBED], batch.position_ids[:, :PROBED])
     with torch.no_grad():
-        said = model(**probe.inputs(model.get_input_embeddings().weight.device), use_cache=False).logits[0].float()
+        said = model(**probe.inputs(library.device_of(model)), use_cache=False).logits[0].float()
     made = _logits(_hidden(model, probe).float(), _head(model), slice(None)).to(said.device)
     if (said - made).abs().max() > LOGITS_AGREE * made.abs().max():
         raise QuantizeError("the model changes its logits after its output layer, which --evaluate does not know how to follow")

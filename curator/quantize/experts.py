@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curator import artifact
-from curator.quantize import evaluate, expert_report, ledger, oneshot
+from curator.quantize import distributed, evaluate, expert_report, ledger, oneshot
 from curator.quantize.data import Observer, Progress
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Account:
         self._prepared, self._progress = prepared, progress
         self._documents = artifact.read_frame(prepared.request.build, "documents")
         self._minimum = minimum
-        self._reference = self._refer() if held_out else None
+        self._reference = self._refer() if held_out and distributed.rank() == 0 else None
         self.watch = ledger.Ledger(self._documents)  # the observer of the calibration
         self.cost: Mapping[str, Any] | None = None
 
@@ -38,9 +38,10 @@ class Account:
         return []
 
     def count(self) -> None:
-        """Fill the ledger by a plain pass over the samples that would be calibrated on. Raises QuantizeError."""
-        batches = oneshot.calibration_batches(self._prepared.request.build, self._prepared.samples.calibration)
-        self.watch = ledger.counted(self._prepared.model, batches, self._documents, progress=self._progress)
+        """Fill the ledger from the samples that would be calibrated on, with nothing done to the model. Raises QuantizeError."""
+        self.watch = ledger.Ledger(self._documents, way="plain")
+        batches = oneshot.calibration_batches(self._prepared.request.build, distributed.share(self._prepared.samples.calibration))
+        oneshot.look_on(self._prepared.model, batches, self.watch, note=self._prepared.notes, progress=self._progress)
 
     @property
     def minimum(self) -> int:

@@ -10,7 +10,7 @@ import inspect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +18,8 @@ import numpy as np
 
 from curator import artifact
 from curator.errors import QuantizeError, ShortfallError
-from curator.quantize.data import Batch, Progress
+from curator.quantize import distributed, library
+from curator.quantize.data import Batch
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,11 +65,12 @@ class ExpertTokens:
 class Ledger:
     """Counts while a model runs: an ``Observer`` of a calibration, or around forward passes of one's own.
 
-    ``documents`` is ``documents.parquet`` of the build: sample, start, tokens, source, category, language.
+    ``documents`` is ``documents.parquet`` of the build: sample, start, tokens, source, category, language. ``way`` is
+    ``plain`` where no expert is calibrated on what it is given.
     """
 
-    def __init__(self, documents: pl.DataFrame) -> None:
-        self._documents = documents
+    def __init__(self, documents: pl.DataFrame, *, way: Way = "calibration") -> None:
+        self._documents, self._way = documents, way
         self._result: ExpertTokens | None = None
 
     def result(self) -> ExpertTokens:
@@ -78,7 +80,7 @@ class Ledger:
         return self._result
 
     @contextmanager
-    def attach(self, model: Any, batches: Sequence[Batch], *, way: Way = "calibration") -> Iterator[None]:
+    def attach(self, model: Any, batches: Sequence[Batch]) -> Iterator[None]:
         """Watch ``model`` while it is given each of ``batches`` at least once, one at a time, in any order.
 
         Raises QuantizeError where a layer's counts do not add up to tokens x top_k when the block ends.
@@ -93,35 +95,47 @@ class Ledger:
         hooks = HooksMixin()
         hooks.register_hook(model.get_input_embeddings(), samples.arrive, "forward_pre", with_kwargs=True)
         for counter in counters:
-            counter.register(hooks, samples, with_linears=way == "calibration")
+            counter.register(hooks, samples, with_linears=self._way == "calibration")
         try:
             yield
         finally:
             hooks.remove_hooks()
         layers = tuple(counter.layer() for counter in counters)
         tokens = sum(batch.input_ids.shape[-1] for batch in batches)
-        result = ExpertTokens(_name(model), way, tokens, tuple(b.sample for b in batches), segments, layers)
+        result = ExpertTokens(_name(model), self._way, tokens, tuple(b.sample for b in batches), segments, layers)
         _check(result, batches)
-        self._result = result
+        self._result = merged(distributed.gathered(result))
 
 
-def count(model: Any, batches: Sequence[Batch], documents: pl.DataFrame, *, progress: Progress | None = None) -> ExpertTokens:
-    """What the model as it is routes where, in a plain forward pass over ``batches``. Raises QuantizeError."""
-    return counted(model, batches, documents, progress=progress).result()
+def merged(parts: Sequence[ExpertTokens]) -> ExpertTokens:
+    """One ledger of several that counted the same model on different samples, as if one had counted them all in ascending order."""
+    if len(parts) == 1:
+        return parts[0]
+    import polars as pl
+
+    segments = pl.concat([part.segments for part in parts]).with_row_index("row").sort("sample", maintain_order=True)
+    order = segments["row"].to_numpy()
+    layers = tuple(_merged_layer([part.layers[n] for part in parts], order) for n in range(len(parts[0].layers)))
+    samples = tuple(sorted(sample for part in parts for sample in part.samples))
+    return ExpertTokens(parts[0].model, parts[0].way, sum(p.tokens for p in parts), samples, segments.drop("row"), layers)
 
 
-def counted(model: Any, batches: Sequence[Batch], documents: pl.DataFrame, *, progress: Progress | None = None) -> Ledger:
-    """The ledger of a plain forward pass over ``batches``. Raises QuantizeError."""
+def _merged_layer(parts: Sequence[Layer], order: NDArray[Any]) -> Layer:
+    seen = [part.calibrated for part in parts if part.calibrated is not None]
+    calibrated: NDArray[np.int64] | None = np.sum(seen, axis=0) if seen else None
+    return replace(parts[0], tokens=np.concatenate([part.tokens for part in parts])[order], calibrated=calibrated)
+
+
+def count(model: Any, batches: Sequence[Batch], documents: pl.DataFrame) -> ExpertTokens:
+    """What the model as it is routes where, sample after sample, for a model that is small enough. Raises QuantizeError."""
     import torch
 
-    ledger = Ledger(documents)
-    device = model.get_input_embeddings().weight.device
-    with torch.no_grad(), ledger.attach(model, batches, way="plain"):
-        for done, batch in enumerate(batches, 1):
+    ledger = Ledger(documents, way="plain")
+    device = library.device_of(model)
+    with torch.no_grad(), ledger.attach(model, batches):
+        for batch in batches:
             model.base_model(**batch.inputs(device), use_cache=False)
-            if progress:
-                progress("counting the tokens of each expert", done, len(batches))
-    return ledger
+    return ledger.result()
 
 
 class _Samples:

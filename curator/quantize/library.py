@@ -49,6 +49,31 @@ def versions() -> dict[str, str]:
     return found
 
 
+def device_of(model: Any) -> Any:
+    """Where ``model`` takes its inputs: where its embeddings run, which is not where they lie while nothing runs."""
+    from compressed_tensors.offload import get_execution_device
+
+    return get_execution_device(model.get_input_embeddings())
+
+
+def forget_peak() -> None:
+    """Start a new measure of the accelerator's memory."""
+    import torch
+
+    if torch.accelerator.is_available():
+        torch.accelerator.reset_peak_memory_stats()
+
+
+def machine() -> dict[str, Any]:
+    """What ran, and the most memory that tensors took on it since ``forget_peak``, in bytes; None on a CPU."""
+    import torch
+
+    if not torch.accelerator.is_available():
+        return {"device": f"CPU, {torch.get_num_threads()} threads", "peak_device_bytes": None}
+    named = torch.get_device_module(torch.accelerator.current_accelerator())
+    return {"device": named.get_device_name(), "peak_device_bytes": torch.accelerator.max_memory_allocated()}
+
+
 def know_the_level_of_metrics() -> None:
     """llm-compressor logs at a level that it makes known only where its log is not switched off (LLM_COMPRESSOR_LOG_DISABLED); GPTQ
     then fails in the middle."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -57,8 +56,6 @@ def fetch(name: str) -> Path:
 def use_device(name: str | None) -> None:
     """Run on the device with this name, as ``cuda`` or ``cpu``; None leaves the choice to llm-compressor: the first
     accelerator, and the CPU where there is none. Raises UsageError."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("started as one of several processes (WORLD_SIZE is set); curate quantize is one process, start it by itself")
     if name is None:
         return
     import torch
@@ -78,15 +75,19 @@ def use_device(name: str | None) -> None:
 
 
 def load_model(folder: Path, *, note: Note = lambda _: None, dtype: str = "auto") -> Any:
-    """The model as llm-compressor calibrates it: in its own type, every expert a module of its own, on the CPU or offloaded
-    to it. Raises QuantizeError."""
+    """The model as llm-compressor calibrates it: in its own type, every expert a module of its own, kept on the CPU; each
+    module's weights go to the accelerator while it runs, where there is one. Raises QuantizeError."""
+    from compressed_tensors.offload import set_onload_device
     from llmcompressor.utils import load_context
+    from llmcompressor.utils.dev import get_main_device
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with tamed(note), errors_of_the_library(f"{folder}: cannot be loaded"):
         model_type = AutoConfig.from_pretrained(folder, trust_remote_code=False).model_type
         with conversions_kept(model_type), load_context():
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
+            # The whole model goes into memory; left to itself, the library asks an accelerator for limits even where there is none.
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False, max_memory=None)
+        set_onload_device(model, get_main_device())
     model.eval()
     return model
 
@@ -126,6 +127,7 @@ class Run:
     experts: Experts = "all"
     before_rounding: Callable[[Any], object] = lambda _: None  # called with the model when it is smoothed and not yet rounded
     observers: Sequence[Observer] = ()
+    corrected: bool = True  # a layer is calibrated on what the layers before it give once they are quantized
     note: Note = lambda _: None
     progress: Progress = lambda _what, _done, _all: None
 
@@ -149,7 +151,21 @@ def calibrate(model: Any, run: Run) -> None:
             stack.enter_context(observer.attach(model, run.batches))
         stack.enter_context(progress_by_layer(model, sum(1 for m in run.modifiers if m.requires_calibration_data), run.progress))
         # The processor is asked for only to tokenize and to be saved, and neither is done here.
-        oneshot(model=model, processor=object(), dataset=data, recipe=modifiers, moe_calibrate_all_experts=run.experts == "all")
+        oneshot(model=model, processor=object(), dataset=data, recipe=modifiers, moe_calibrate_all_experts=run.experts == "all", propagate_error=run.corrected)
+
+
+def look_on(model: Any, batches: Sequence[Batch], observer: Observer, *, note: Note, progress: Progress) -> None:
+    """Give the samples to ``model`` and do nothing to it. Layer by layer as a calibration does, so that a model larger than the
+    accelerator is moved there once and not for every sample. Raises QuantizeError."""
+    from llmcompressor.modifiers import Modifier
+
+    class LookingModifier(Modifier):  # type: ignore[misc]
+        requires_calibration_data: bool = True
+
+        def on_initialize(self, state: Any, **_: Any) -> bool:
+            return state is not None
+
+    calibrate(model, Run([LookingModifier()], batches, experts="routed", observers=[observer], corrected=False, note=note, progress=progress))
 
 
 def with_pause(modifiers: Sequence[Any], call: Callable[[Any], object]) -> list[Any]:

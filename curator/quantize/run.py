@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from curator import artifact
 from curator.errors import QuantizeError
-from curator.quantize import checkpoint, library, oneshot, recipes, shards, smoothing
+from curator.quantize import checkpoint, distributed, library, oneshot, recipes, shards, smoothing
 from curator.quantize.card import card
 from curator.quantize.data import Note, Observer, Progress
 from curator.quantize.names import Naming, naming, natural, numberless
@@ -142,14 +143,21 @@ def quantize(
 ) -> dict[str, Any]:
     """Calibrate, write, verify. ``observers`` look on; ``ledger`` is called with the folder before it is described, writes
     its files there and gives a summary for the card. Returns the manifest. Raises QuantizeError; then nothing is left at ``out``.
+    Of several processes the first alone writes; the others have an empty manifest.
     """
     request = prepared.request
+    if distributed.rank():
+        calibrate(prepared, observers=observers)
+        return {}
     with artifact.new_folder(out, force=force, marker=checkpoint.MANIFEST, what="quantized model") as folder:
+        started = time.monotonic()
+        library.forget_peak()
         found = calibrate(prepared, observers=observers, progress=progress)
+        ran = {**library.machine(), "processes": distributed.size(), "calibration_seconds": round(time.monotonic() - started, 1)}
         touched = [name for s in prepared.smoothed for name in (s.layer, *s.balanced)]
         written = checkpoint.write(prepared.model, prepared.naming, prepared.source, folder, may_change=touched, progress=progress)
         summary = ledger(folder)
-        facts = describe(prepared, written, found)
+        facts = describe(prepared, written, found) | {"run": ran}
         (folder / "README.md").write_text(card(facts | {"tensors_smoothed": written.smoothed}, ledger=summary), encoding="utf-8")
         manifest = checkpoint.write_manifest(folder, facts, written)
         progress("verifying", 0, 1)
@@ -160,7 +168,8 @@ def quantize(
 
 
 def calibrate(prepared: Prepared, *, observers: Sequence[Observer] = (), progress: Progress = lambda *_: None) -> list[Difference]:
-    """Quantize the model in memory; smoothing is proved before anything is rounded. Returns how far each layer was off."""
+    """Quantize the model in memory, each process on its share of the samples; smoothing is proved before anything is rounded.
+    Returns how far each layer was off."""
     request, model, notes = prepared.request, prepared.model, prepared.notes
     found: list[Difference] = []
     proof = None
@@ -172,7 +181,7 @@ def calibrate(prepared: Prepared, *, observers: Sequence[Observer] = (), progres
         if proof is not None:
             found.extend(proof.check(smoothed))
 
-    batches = oneshot.calibration_batches(request.build, prepared.samples.calibration)
+    batches = oneshot.calibration_batches(request.build, distributed.share(prepared.samples.calibration))
     run = oneshot.Run(prepared.modifiers, batches, experts=request.experts, before_rounding=before_rounding, observers=observers, note=notes, progress=progress)
     oneshot.calibrate(model, run)
     return found

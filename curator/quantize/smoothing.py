@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curator.errors import QuantizeError
-from curator.quantize import readers
+from curator.quantize import library, readers
 from curator.quantize.data import Batch, Note
 from curator.quantize.names import first_number, matches, natural, numberless, patterns, shown
 
@@ -157,12 +157,8 @@ def bare(model: Any) -> Iterator[None]:
 
 
 def _forward(model: Any, batch: Batch, tokens: int) -> Any:
-    """The model on the first tokens of a sample, weights going to the accelerator as they are needed, as in calibration."""
-    from compressed_tensors.offload import get_execution_device, set_onload_device
-    from llmcompressor.utils.dev import get_main_device
-
-    set_onload_device(model, get_main_device())
-    given = batch.inputs(get_execution_device(model.get_input_embeddings()))
+    """The model on the first tokens of a sample."""
+    given = batch.inputs(library.device_of(model))
     return model(**{name: tensor[:, :tokens] for name, tensor in given.items()}, use_cache=False)
 
 
