@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,9 +33,7 @@ def python(program: str) -> Callable[..., distributed._Started]:
     """Start a program in the place of each process; it reads its number from RANK."""
 
     def start(rank: int, words: Any, address: dict[str, str]) -> distributed._Started:
-        import tempfile
-
-        said = tempfile.TemporaryFile() if rank else None
+        said = tempfile.TemporaryFile() if rank else None  # noqa: SIM115 - closed with the process
         process = subprocess.Popen([sys.executable, "-c", program], env=os.environ | address | {"RANK": str(rank)}, stderr=said)
         return distributed._Started(rank, process, said)
 
