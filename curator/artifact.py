@@ -265,10 +265,11 @@ def _take_place(folder: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def file_table(folder: Path, *, marker: str = MANIFEST) -> dict[str, dict[str, Any]]:
-    """{path: {sha256, bytes}} of every file but the manifest."""
+def file_table(folder: Path, *, marker: str = MANIFEST, known: Mapping[str, dict[str, Any]] | None = None) -> dict[str, dict[str, Any]]:
+    """{path: {sha256, bytes}} of every file but the manifest; ``known`` has those that were digested while they were written."""
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != marker)
-    return {name: {"sha256": _sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
+    digested = known or {}
+    return {n: digested.get(n) or {"sha256": _sha256(folder / n), "bytes": (folder / n).stat().st_size} for n in names}
 
 
 def _sha256(file: Path) -> str:

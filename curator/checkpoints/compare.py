@@ -7,15 +7,9 @@ from typing import Any
 
 from curator.checkpoints import dequantize, fp8
 from curator.checkpoints.dequantize import Scaled
-from curator.checkpoints.reading import WIDTHS, Reader, Tensor
+from curator.checkpoints.reading import TORCH, WIDTHS, Reader, Tensor, same_bytes
 
-FLOATS = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
-
-
-def same_bytes(one: Tensor, other: Tensor, *, readers: tuple[Reader, Reader]) -> bool:
-    """Whether both hold the same bytes; types and shapes are taken to be equal."""
-    pairs = zip(readers[0].chunks(one), readers[1].chunks(other), strict=True)
-    return all(a == b for a, b in pairs)
+FLOATS = ("BF16", "F16", "F32", "F64")
 
 
 def same_values(base: Tensor, other: Tensor, *, readers: tuple[Reader, Reader]) -> bool:
@@ -33,7 +27,7 @@ def same_values(base: Tensor, other: Tensor, *, readers: tuple[Reader, Reader]) 
 def same_dequantized(base: Scaled, other: Tensor, *, readers: tuple[Reader, Reader]) -> bool:
     """Whether ``other`` is the 16-bit form of an FP8 weight, each number no more than one step of its type away: other programs
     that dequantize round twice."""
-    dtype = FLOATS.get(other.dtype)
+    dtype = TORCH[other.dtype]
     if dtype not in fp8.TYPES:
         return False
     done = 0
@@ -62,4 +56,4 @@ def _values(tensor: Tensor, reader: Reader, size: int) -> Iterator[Any]:
     for start in range(0, tensor.nbytes, size * width):
         raw = bytearray(min(size * width, tensor.nbytes - start))
         reader.into(memoryview(raw), tensor, start)
-        yield torch.frombuffer(raw, dtype=getattr(torch, FLOATS[tensor.dtype]))
+        yield torch.frombuffer(raw, dtype=getattr(torch, TORCH[tensor.dtype]))

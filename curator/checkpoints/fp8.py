@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from curator.checkpoints.reading import TORCH
 from curator.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -110,5 +111,4 @@ def round_once(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 def scales_of(raw: bytearray, dtype: str, shape: tuple[int, ...]) -> Any:
     """Scales as float32: stored as such, in 16 bit, or as powers of two (E8M0)."""
     torch = need_torch()
-    kinds = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F8_E8M0": torch.float8_e8m0fnu}
-    return torch.frombuffer(raw, dtype=kinds[dtype]).reshape(shape).to(torch.float32)
+    return torch.frombuffer(raw, dtype=getattr(torch, TORCH[dtype])).reshape(shape).to(torch.float32)

@@ -10,7 +10,8 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,11 +26,33 @@ CHUNK = 16 << 20  # bytes read at once
 LONGEST_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 WIDTHS = {
-    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ", "F8_E8M0"), 1),
     **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
     **dict.fromkeys(("U32", "I32", "F32"), 4),
     **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
 }  # bytes an element
+
+TORCH = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "U16": "uint16",
+    "I16": "int16",
+    "U32": "uint32",
+    "I32": "int32",
+    "U64": "uint64",
+    "I64": "int64",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
+    "C64": "complex64",
+    "F8_E8M0": "float8_e8m0fnu",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+}  # torch's names of the types
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +76,17 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
 
     @cached_property
+    def by_file(self) -> Mapping[Path, Sequence[Tensor]]:
+        """The files that hold tensors, in the order of their names, and what each holds, in the order of the bytes."""
+        found: dict[Path, list[Tensor]] = defaultdict(list)
+        for tensor in self.tensors.values():
+            found[tensor.file].append(tensor)
+        return dict(sorted(found.items()))
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files that hold tensors, in the order of their names."""
-        return tuple(sorted({t.file for t in self.tensors.values()}))
+        return tuple(self.by_file)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -84,7 +115,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         faults += _add(tensors, _inside(folder, file), file)
     faults += _compare(named, tensors)
     if faults:
-        raise QuantizeError(listed(f"{folder} cannot be used", faults))
+        raise QuantizeError(listed(f"{folder} cannot be used; fetch again, or mend", faults))
     return Checkpoint(folder, config, tensors)
 
 
@@ -179,7 +210,7 @@ def _add(tensors: dict[str, Tensor], path: Path, file: str) -> list[str]:
         found = sorted(_entries(header, path, start), key=lambda t: (t.start, t.nbytes))
         _check_layout(found, start, path.stat().st_size)
     except (OSError, ValueError, RecursionError) as error:
-        return [f"{file}: {error}"]
+        return [f"{file}: not a whole safetensors file: {error}"]
     twice = [f"{file}: {t.name} is in {tensors[t.name].file.name} too" for t in found if t.name in tensors]
     tensors.update((t.name, t) for t in found)
     return twice
@@ -285,3 +316,17 @@ class Reader:
         buffer = bytearray(tensor.nbytes)
         self.into(memoryview(buffer), tensor)
         return buffer
+
+
+def same_bytes(one: Tensor, other: Tensor, *, readers: tuple[Reader, Reader]) -> bool:
+    """Whether both hold the same bytes, whatever their types; ``readers`` are two, since each has one buffer."""
+    if one.nbytes != other.nbytes:
+        return False
+    pairs = zip(readers[0].chunks(one), readers[1].chunks(other), strict=True)
+    return all(a == b for a, b in pairs)
+
+
+def sha256(file: Path) -> str:
+    """The digest of a file, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

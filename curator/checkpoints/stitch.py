@@ -79,7 +79,7 @@ def stitch(
         planned = [p for c in choices for p in plan(c, one, other, readers)]
         files = writing.write_checkpoint(work, writing.plan_shards(planned, limit=limit), progress=progress)
         writing.write_json(work.folder / CONFIG, config)
-        files |= writing.copy_companions(original, work.folder, leave_out=("README.md", RECORD))
+        files |= writing.copy_companions(base, work.folder, leave_out=("README.md", RECORD))
         manifest = {
             "format": FORMAT,
             "curate": __version__,

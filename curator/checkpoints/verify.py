@@ -3,14 +3,13 @@ only, and shares with the writers no more than the reading of headers."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from curator.checkpoints.reading import CONFIG, Checkpoint, Reader, Tensor, open_checkpoint
+from curator.checkpoints.reading import CONFIG, Checkpoint, Reader, Tensor, open_checkpoint, same_bytes, sha256
 from curator.errors import CurateError, UsageError
 
 MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
@@ -50,13 +49,8 @@ def _files(folder: Path, noted: Mapping[str, Mapping[str, Any]]) -> Iterator[str
         file = folder / name
         if not file.is_file():
             yield f"{name}: missing"
-        elif file.stat().st_size != about["bytes"] or _digest(file) != about["sha256"]:
+        elif file.stat().st_size != about["bytes"] or sha256(file) != about["sha256"]:
             yield f"{name}: changed since it was written"
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _config(checkpoint: Checkpoint) -> Iterator[str]:
@@ -113,9 +107,5 @@ def _against(checkpoint: Checkpoint, source: Checkpoint, manifest: Mapping[str, 
             before = source.tensors.get(name) or source.tensors.get(f"{name}_inv")
             if before is None:
                 yield f"{name}: not in {source.folder}"
-            elif before.dtype == tensor.dtype and not _same(tensor, before, one, other):
+            elif before.dtype == tensor.dtype and not (before.shape == tensor.shape and same_bytes(tensor, before, readers=(one, other))):
                 yield f"{name}: not as in {source.folder}"
-
-
-def _same(one: Tensor, other: Tensor, reader: Reader, other_reader: Reader) -> bool:
-    return one.shape == other.shape and all(a == b for a, b in zip(reader.chunks(one), other_reader.chunks(other), strict=True))

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from curator import __version__
-from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, Checkpoint, Reader, Tensor, is_inside
+from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, Reader, Tensor, is_inside, sha256
 from curator.errors import UsageError
 
 JOURNAL = "journal.jsonl"
 MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
+OTHER_WEIGHTS = (".safetensors", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack", *PICKLES)
 SHARD_BYTES = 5_000_000_000
 HASHED_ASIDE = 8 << 20  # bytes; on a busy machine, handing less to a thread takes longer than hashing it
 
@@ -57,6 +58,11 @@ def copied(tensor: Tensor, reader: Reader, *, name: str | None = None) -> Planne
     return Planned(name or tensor.name, tensor.dtype, tensor.shape, tensor.nbytes, lambda: reader.chunks(tensor))
 
 
+def given(name: str, dtype: str, shape: Sequence[int], data: bytes) -> Planned:
+    """A tensor whose bytes are in memory."""
+    return Planned(name, dtype, tuple(shape), len(data), lambda: iter((data,)))
+
+
 def plan_shards(tensors: Iterable[Planned], *, limit: int = SHARD_BYTES) -> list[Shard]:
     """Tensors in their order, split into files of no more than ``limit`` bytes (a larger tensor has a file of its own)."""
     groups: list[list[Planned]] = []
@@ -68,11 +74,11 @@ def plan_shards(tensors: Iterable[Planned], *, limit: int = SHARD_BYTES) -> list
         groups[-1].append(tensor)
         size += tensor.nbytes
     if len(groups) == 1:
-        return [Shard(SINGLE, tuple(_aligned(groups[0])))]
-    return [Shard(f"model-{n:05d}-of-{len(groups):05d}.safetensors", tuple(_aligned(g))) for n, g in enumerate(groups, 1)]
+        return [Shard(SINGLE, tuple(groups[0]))]
+    return [Shard(f"model-{n:05d}-of-{len(groups):05d}.safetensors", tuple(g)) for n, g in enumerate(groups, 1)]
 
 
-def _aligned(tensors: list[Planned]) -> list[Planned]:
+def _aligned(tensors: Iterable[Planned]) -> list[Planned]:
     """Wide types first, as the reference implementation writes: so every tensor starts at a multiple of its width."""
     return sorted(tensors, key=lambda t: (-WIDTHS[t.dtype], t.name))
 
@@ -90,6 +96,7 @@ def _header(tensors: Sequence[Planned]) -> bytes:
 
 def write_shard(file: Path, tensors: Sequence[Planned]) -> dict[str, Any]:
     """Write one safetensors file beside its name and rename it. Gives {sha256, bytes}."""
+    tensors = _aligned(tensors)
     digest, size = hashlib.sha256(), 0
     unfinished = file.with_name(f"{file.name}.unfinished")
     with unfinished.open("wb") as stream, ThreadPoolExecutor(1) as aside:
@@ -139,11 +146,6 @@ def _is(file: Path, known: Mapping[str, Any]) -> bool:
     if not file.is_file() or file.stat().st_size != known["bytes"]:
         return False
     return bool(sha256(file) == known["sha256"])
-
-
-def sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
@@ -244,35 +246,39 @@ def write_checkpoint(work: Work, shards: Sequence[Shard], *, progress: Progress)
         done += sum(t.nbytes for t in shard.tensors)
         progress(shard.name, done, total)
     if len(shards) > 1:
-        mapping = {t.name: s.name for s in shards for t in s.tensors}
-        write_json(work.folder / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(mapping.items()))})
+        write_index(work.folder, {t.name: s.name for s in shards for t in s.tensors}, total)
     return files
+
+
+def write_index(folder: Path, mapping: Mapping[str, str], total: int) -> None:
+    """The index over several files: {tensor: file}, and the bytes of all tensors."""
+    write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(mapping.items()))})
 
 
 def write_json(file: Path, value: Any) -> None:
     file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def companions(model: Checkpoint) -> list[Path]:
+def companions(folder: Path, *, linked_out: bool = False) -> list[Path]:
     """The folder's other files: tokenizer, chat template, code, licence. Weights in any format, hidden files and links that
-    lead elsewhere are left out."""
+    lead elsewhere are left out; with ``linked_out``, those links."""
     found = []
-    for path in sorted(model.folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(model.folder).parts)
-        if not hidden and path.is_file() and is_inside(path, model.folder) and not _is_weights(path):
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and path.is_file() and not _is_weights(path) and is_inside(path, folder) != linked_out:
             found.append(path)
     return found
 
 
 def _is_weights(path: Path) -> bool:
-    return path.name in (CONFIG, INDEX, *MANIFESTS) or path.suffix in (".safetensors", ".gguf", *PICKLES) or path.name.endswith(".index.json")
+    return path.name in (CONFIG, INDEX, *MANIFESTS) or path.suffix in OTHER_WEIGHTS or path.name.endswith(".index.json")
 
 
-def copy_companions(model: Checkpoint, folder: Path, *, leave_out: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+def copy_companions(source: Path, folder: Path, *, leave_out: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """Copy the other files byte for byte. Gives {file: {sha256, bytes}}."""
     files = {}
-    for path in companions(model):
-        name = path.relative_to(model.folder).as_posix()
+    for path in companions(source):
+        name = path.relative_to(source).as_posix()
         if name not in leave_out:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / name)

@@ -5,7 +5,6 @@ all else copied byte for byte unless smoothing changed it.
 from __future__ import annotations
 
 import json
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,25 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from curator import artifact
+from curator.checkpoints import writing
+from curator.checkpoints.reading import CONFIG, INDEX, TORCH, Reader, Tensor, listed, open_checkpoint, read_config
+from curator.checkpoints.writing import Planned
 from curator.errors import QuantizeError
-from curator.quantize import shards
 from curator.quantize.data import Progress
 from curator.quantize.names import WEIGHT, Naming, first_number, matches, natural, numberless, patterns, shown
-from curator.quantize.shards import Part, Stored
 
 MANIFEST = "curate-quantize.json"
 FORMAT = "curate-quantized/1"
-CONFIG = "config.json"
-WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pth", "*.pt", "*.gguf", "*.onnx", "*.index.json", "README.md", "recipe.yaml", "curate-*.json")
+OWN = ("README.md", "recipe.yaml", MANIFEST)  # written anew, or of another model
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of every tensor of the source, by its name there; ``packed`` are modules, the others tensors."""
+    """What became of every tensor of the source, by its name there; ``packed`` are modules, the others tensors. ``files`` has
+    {sha256, bytes} of what was digested while it was written."""
 
     packed: Mapping[str, tuple[str, ...]]  # module -> the tensors that stand for its weight
     smoothed: tuple[str, ...]
     copied: tuple[str, ...]
+    files: Mapping[str, dict[str, Any]]
 
 
 def write(model: Any, naming: Naming, source: Path, folder: Path, *, may_change: Iterable[str] = (), progress: Progress = lambda *_: None) -> Written:
@@ -45,44 +46,52 @@ def write(model: Any, naming: Naming, source: Path, folder: Path, *, may_change:
     made: dict[str, tuple[str, ...]] = {}
     kept: dict[str, list[str]] = defaultdict(list)
     weight_map: dict[str, str] = {}
-    files = shards.files(source)
+    origin = open_checkpoint(source)
+    files: dict[str, dict[str, Any]] = {}
     total = 0
-    for number, name in enumerate(files):
-        progress(f"writing {name}", number, len(files))
-        parts: list[Part] = []
-        for stored in shards.header(source / name).values():
-            found, how = _parts(stored, naming, modules, packed, allowed)
-            parts += found
-            weight_map |= dict.fromkeys((p.name for p in found), name)
-            if how == "packed":
-                made[stored.name.removesuffix(WEIGHT)] = tuple(p.name for p in found)
-            else:
-                kept[how].append(stored.name)
-        total += shards.write(folder / name, parts)
-    if (source / shards.INDEX).is_file():
-        shards.write_index(folder, weight_map, total)
-    _copy_files(source, folder)
-    _write_config(source, folder, packed, modules, naming)
-    return Written(made, tuple(kept["smoothed"]), tuple(kept["copied"]))
+    with Reader() as reader:
+        for number, (file, tensors) in enumerate(origin.by_file.items()):
+            progress(f"writing {file.name}", number, len(origin.files))
+            parts: list[Planned] = []
+            for stored in tensors:
+                found, how = _parts(stored, reader, naming, modules, packed, allowed)
+                parts += found
+                if how == "packed":
+                    made[stored.name.removesuffix(WEIGHT)] = tuple(p.name for p in found)
+                else:
+                    kept[how].append(stored.name)
+            files[file.name] = writing.write_shard(folder / file.name, parts)
+            weight_map |= dict.fromkeys((p.name for p in parts), file.name)
+            total += sum(p.nbytes for p in parts)
+    if (source / INDEX).is_file():
+        writing.write_index(folder, weight_map, total)
+    files |= writing.copy_companions(source, folder, leave_out=OWN)
+    _write_config(origin.config, folder, packed, modules, naming)
+    return Written(made, tuple(kept["smoothed"]), tuple(kept["copied"]), files)
 
 
 def refuse_quantized(source: Path) -> None:
-    """Raise QuantizeError for a model whose weights are quantized already."""
-    method = (json.loads((source / CONFIG).read_text(encoding="utf-8")).get("quantization_config") or {}).get("quant_method")
-    if method:
+    """Raise QuantizeError for a model that cannot be written back: quantized already, or with files that lie elsewhere."""
+    faults = [f"{p.relative_to(source)}: leads out of the folder; put the file itself there" for p in writing.companions(source, linked_out=True)]
+    about = read_config(source, faults).get("quantization_config")
+    if faults:
+        raise QuantizeError(listed(f"{source} cannot be used", faults))
+    if about:
+        method = about.get("quant_method") if isinstance(about, dict) else about
         raise QuantizeError(f"{source}: quantized already ({method}); take its checkpoint in 16 bits, or dequantize it first")
 
 
-def refuse_other_values(model: Any, naming: Naming, stored: Mapping[str, Stored], names: Iterable[str]) -> None:
+def refuse_other_values(model: Any, naming: Naming, stored: Mapping[str, Tensor], names: Iterable[str]) -> None:
     """Raise QuantizeError where a module in memory does not hold the weight that the source has under the name found for it.
 
     Compares one module of each make in each layer: a wrong pairing is wrong for all of a make."""
     modules = dict(model.named_modules())
     first = {(numberless(n), first_number(n)): n for n in sorted(names, key=natural, reverse=True)}
-    for name in first.values():
-        source = f"{naming.source_of(name)}{WEIGHT}"
-        if _changed(stored[source], _tensor(modules, f"{name}{WEIGHT}")) is not None:
-            raise QuantizeError(f"{name}: does not hold what the checkpoint calls {source}; this family cannot be written back safely, so nothing is done")
+    with Reader() as reader:
+        for name in first.values():
+            source = f"{naming.source_of(name)}{WEIGHT}"
+            if _changed(stored[source], reader, _tensor(modules, f"{name}{WEIGHT}")) is not None:
+                raise QuantizeError(f"{name}: does not hold what the checkpoint calls {source}; this family cannot be written back safely, so nothing is done")
 
 
 def _scheme(module: Any) -> Any:
@@ -90,23 +99,23 @@ def _scheme(module: Any) -> Any:
     return scheme if scheme is not None and scheme.weights is not None else None
 
 
-def _parts(stored: Stored, naming: Naming, modules: Mapping[str, Any], packed: Mapping[str, Any], allowed: set[str]) -> tuple[list[Part], str]:
+def _parts(
+    stored: Tensor, reader: Reader, naming: Naming, modules: Mapping[str, Any], packed: Mapping[str, Any], allowed: set[str]
+) -> tuple[list[Planned], str]:
     """What stands in the new file for one tensor of the source, and how it came about."""
     owner, _, leaf = stored.name.rpartition(".")
     if leaf == "weight" and owner in packed:
         return list(_packed(owner, packed[owner])), "packed"
     memory = naming.in_memory.get(stored.name)
-    if memory is None:
-        return [Part.copy(stored)], "copied"
-    changed = _changed(stored, _tensor(modules, memory))
+    changed = None if memory is None else _changed(stored, reader, _tensor(modules, memory))
     if changed is None:
-        return [Part.copy(stored)], "copied"
+        return [writing.copied(stored, reader)], "copied"
     if memory not in allowed:
         raise QuantizeError(f"{stored.name}: no longer as in the source, and neither quantized nor smoothed; the recipe has a step that curate does not know")
-    return [Part.of(stored.name, stored.dtype, stored.shape, changed)], "smoothed"
+    return [writing.given(stored.name, stored.dtype, stored.shape, changed)], "smoothed"
 
 
-def _packed(owner: str, module: Any) -> Iterator[Part]:
+def _packed(owner: str, module: Any) -> Iterator[Planned]:
     from compressed_tensors.compressors import BaseCompressor
     from compressed_tensors.utils import get_direct_state_dict
 
@@ -114,7 +123,7 @@ def _packed(owner: str, module: Any) -> Iterator[Part]:
     compressor = BaseCompressor.get_value_from_registry(_format(module))
     for name, tensor in compressor.compress(state, _scheme(module)).items():
         if tensor is not None:
-            yield Part.of(f"{owner}.{name}", _dtype(tensor), tuple(tensor.shape), _bytes(tensor))
+            yield writing.given(f"{owner}.{name}", _dtype(tensor), tuple(tensor.shape), _bytes(tensor))
 
 
 def _format(module: Any) -> str:
@@ -132,11 +141,11 @@ def _tensor(modules: Mapping[str, Any], name: str) -> Any:
     return get_direct_state_dict(modules[owner])[leaf].detach().cpu()
 
 
-def _changed(stored: Stored, tensor: Any) -> bytes | None:
+def _changed(stored: Tensor, reader: Reader, tensor: Any) -> bytes | None:
     """The tensor's bytes in the source's type where it differs from the source; a cast to the model's type is no difference."""
     import torch
 
-    before = torch.frombuffer(bytearray(stored.read()), dtype=_torch_dtype(stored.dtype)).reshape(stored.shape)
+    before = torch.frombuffer(reader.whole(stored), dtype=getattr(torch, TORCH[stored.dtype])).reshape(stored.shape)
     if torch.equal(before.to(tensor.dtype), tensor):
         return None
     return _bytes(tensor.to(before.dtype))
@@ -149,43 +158,13 @@ def _bytes(tensor: Any) -> bytes:
 
 
 def _dtype(tensor: Any) -> str:
-    return next(name for name, dtype in _dtypes().items() if dtype == tensor.dtype)
-
-
-def _torch_dtype(name: str) -> Any:
-    return _dtypes()[name]
-
-
-def _dtypes() -> dict[str, Any]:
     import torch
 
-    return {
-        "BOOL": torch.bool,
-        "U8": torch.uint8,
-        "I8": torch.int8,
-        "I16": torch.int16,
-        "I32": torch.int32,
-        "I64": torch.int64,
-        "F16": torch.float16,
-        "BF16": torch.bfloat16,
-        "F32": torch.float32,
-        "F64": torch.float64,
-        "F8_E4M3": torch.float8_e4m3fn,
-        "F8_E5M2": torch.float8_e5m2,
-    }
+    return next(name for name, called in TORCH.items() if getattr(torch, called) == tensor.dtype)
 
 
-def _copy_files(source: Path, folder: Path) -> None:
-    """Tokenizer, chat template, generation config, licence, code: whatever lies beside the weights, byte for byte."""
-    for file in sorted(source.iterdir()):
-        if file.is_file() and file.name != CONFIG and not file.name.startswith(".") and not any(file.match(p) for p in WEIGHT_FILES):
-            shutil.copyfile(file, folder / file.name)
-
-
-def _write_config(source: Path, folder: Path, packed: Mapping[str, Any], modules: Mapping[str, Any], naming: Naming) -> None:
-    config = json.loads((source / CONFIG).read_text(encoding="utf-8"))
-    config["quantization_config"] = quantization_config(packed, modules, naming)
-    artifact.write_json(folder / CONFIG, config)
+def _write_config(config: Mapping[str, Any], folder: Path, packed: Mapping[str, Any], modules: Mapping[str, Any], naming: Naming) -> None:
+    writing.write_json(folder / CONFIG, {**config, "quantization_config": quantization_config(packed, modules, naming)})
 
 
 def quantization_config(packed: Mapping[str, Any], modules: Mapping[str, Any], naming: Naming) -> dict[str, Any]:
@@ -229,7 +208,7 @@ def _with_alias(target: str, names: Sequence[str], local: Mapping[str, str]) -> 
 def write_manifest(folder: Path, facts: Mapping[str, Any], written: Written) -> dict[str, Any]:
     """``curate-quantize.json``: what was done to what, and every file's digest; written last."""
     tensors = {"quantized": {n: list(t) for n, t in written.packed.items()}, "smoothed": list(written.smoothed), "copied": list(written.copied)}
-    manifest = {"format": FORMAT, **facts, "tensors": tensors, "files": artifact.file_table(folder, marker=MANIFEST)}
+    manifest = {"format": FORMAT, **facts, "tensors": tensors, "files": artifact.file_table(folder, marker=MANIFEST, known=written.files)}
     artifact.write_json(folder / MANIFEST, manifest)
     return manifest
 

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curator.checkpoints.reading import Tensor
 from curator.errors import QuantizeError
-from curator.quantize.shards import Stored
 
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 WEIGHT = ".weight"
@@ -36,7 +36,7 @@ class Naming:
             ) from None
 
 
-def naming(model: Any, stored: Mapping[str, Stored]) -> Naming:
+def naming(model: Any, stored: Mapping[str, Tensor]) -> Naming:
     """Both names of everything: ``model`` as loaded for calibration, ``stored`` the tensors of the checkpoint."""
     from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 

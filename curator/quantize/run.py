@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from curator import artifact
+from curator.checkpoints.reading import open_checkpoint
 from curator.errors import QuantizeError
-from curator.quantize import checkpoint, distributed, library, oneshot, recipes, shards, smoothing
+from curator.quantize import checkpoint, distributed, library, oneshot, recipes, smoothing
 from curator.quantize.card import card
 from curator.quantize.data import Note, Observer, Progress
 from curator.quantize.names import Naming, naming, natural, numberless
@@ -73,7 +74,7 @@ def prepare(request: Request, *, note: Note = lambda _: None, guard: bool = True
     wanted = recipes.load(request.recipe) if request.recipe else None
     source = oneshot.fetch(request.model)
     checkpoint.refuse_quantized(source)
-    stored = shards.tensors(source)
+    stored = open_checkpoint(source).tensors
     oneshot.use_device(request.device)
     notes = Notes(note)
     model = oneshot.load_model(source, note=notes)

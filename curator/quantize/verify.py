@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from curator.checkpoints.reading import CONFIG, Reader, Tensor, open_checkpoint, same_bytes, sha256
 from curator.errors import QuantizeError, UsageError
-from curator.quantize import shards
-from curator.quantize.shards import Stored
 
-CONFIG = "config.json"
 MANIFEST = "curate-quantize.json"
 PACKED = "weight_packed"
 STANDS_FOR_A_WEIGHT = (PACKED, "weight_scale", "weight_shape", "weight_zero_point", "weight_g_idx", "weight_global_scale")
@@ -30,52 +27,35 @@ def verify(out: Path, source: Path) -> list[str]:
     if not (out / MANIFEST).is_file():
         raise UsageError(f"{out}: no {MANIFEST} there; name a folder that `curate quantize` wrote and finished")
     try:
-        now, before = shards.tensors(out), shards.tensors(source)
+        made, origin = open_checkpoint(out), open_checkpoint(source)
         manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-        config = json.loads((out / CONFIG).read_text(encoding="utf-8"))
     except (QuantizeError, ValueError) as error:
-        return [str(error)]
+        return str(error).splitlines()
     except OSError as error:
         return [f"{error.filename}: {error.strerror}"]
     return [
         *_files(out, manifest),
-        *_index(out, now),
-        *_names(now, before, config),
-        *_values(now, before, manifest.get("tensors", {})),
+        *_names(made.tensors, origin.tensors, made.config),
+        *_values(made.tensors, origin.tensors, manifest.get("tensors", {})),
         *_beside(out, source),
-        *_config(config, json.loads((source / CONFIG).read_text(encoding="utf-8"))),
+        *_config(made.config, origin.config),
     ]
 
 
 def _files(out: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
     """Every file as the manifest says."""
-    import hashlib
-
     noted = manifest.get("files", {})
     for name, facts in noted.items():
         if not (out / name).is_file():
             yield f"{name}: missing"
-            continue
-        with (out / name).open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != facts["sha256"]:
-                yield f"{name}: changed since it was written"
+        elif sha256(out / name) != facts["sha256"]:
+            yield f"{name}: changed since it was written"
     for file in sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()):
         if file not in noted and file != MANIFEST:
             yield f"{file}: not in {MANIFEST}"
 
 
-def _index(out: Path, now: Mapping[str, Stored]) -> Iterator[str]:
-    """The index names every tensor, in the file where it is."""
-    if not (out / shards.INDEX).is_file():
-        return
-    noted = json.loads((out / shards.INDEX).read_text(encoding="utf-8"))["weight_map"]
-    for name in sorted({*noted, *now}):
-        there = now[name].file.name if name in now else None
-        if noted.get(name) != there:
-            yield f"{name}: the index says {noted.get(name)}, it is in {there}"
-
-
-def _names(now: Mapping[str, Stored], before: Mapping[str, Stored], config: Mapping[str, Any]) -> Iterator[str]:
+def _names(now: Mapping[str, Tensor], before: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[str]:
     """The tensors of the source, each as itself or packed, and nothing else; packed ones targeted, others not."""
     groups = (config.get("quantization_config") or {}).get("config_groups", {})
     ignore = (config.get("quantization_config") or {}).get("ignore", [])
@@ -102,11 +82,11 @@ def _targets(groups: Mapping[str, Any]) -> list[str]:
     return [t for g in groups.values() for t in g.get("targets", [])]
 
 
-def _stand_ins(owner: str, now: Mapping[str, Stored]) -> list[str]:
+def _stand_ins(owner: str, now: Mapping[str, Tensor]) -> list[str]:
     return [f"{owner}.{leaf}" for leaf in STANDS_FOR_A_WEIGHT if f"{owner}.{leaf}" in now]
 
 
-def _as_it_was(new: Stored, old: Stored) -> Iterator[str]:
+def _as_it_was(new: Tensor, old: Tensor) -> Iterator[str]:
     if new.dtype != old.dtype:
         yield f"{new.name}: {new.dtype}, in the source {old.dtype}"
     if new.shape != old.shape:
@@ -124,7 +104,7 @@ def _means(pattern: str, name: str) -> bool:
     return re.match(pattern[3:], name) is not None if pattern.startswith("re:") else pattern == name
 
 
-def _packed(owner: str, old: Stored, now: Mapping[str, Stored], group: Mapping[str, Any] | None) -> Iterator[str]:
+def _packed(owner: str, old: Tensor, now: Mapping[str, Tensor], group: Mapping[str, Any] | None) -> Iterator[str]:
     """Packed integers, their scales and their shape fit the weight that they stand for."""
     if group is None:
         yield f"{owner}: quantized and not targeted by quantization_config"
@@ -143,27 +123,26 @@ def _packed(owner: str, old: Stored, now: Mapping[str, Stored], group: Mapping[s
         yield f"{packed.name}: {packed.dtype} {list(packed.shape)}; {list(old.shape)} in {bits} bits is I32 {list(wanted_packed)}"
     if weights.get("strategy") == "group" and scale.shape != (rows, -(-columns // group_size)):
         yield f"{scale.name}: {list(scale.shape)}; groups of {group_size} over {list(old.shape)} are {[rows, -(-columns // group_size)]}"
-    said = tuple(int.from_bytes(shape.read()[n : n + 8], "little") for n in range(0, shape.size, 8))
+    with Reader() as reader:
+        raw = reader.whole(shape)
+    said = tuple(int.from_bytes(raw[n : n + 8], "little") for n in range(0, shape.nbytes, 8))
     if said != old.shape:
         yield f"{shape.name}: says {list(said)}, in the source {list(old.shape)}"
 
 
-def _values(now: Mapping[str, Stored], before: Mapping[str, Stored], tensors: Mapping[str, Any]) -> Iterator[str]:
+def _values(now: Mapping[str, Tensor], before: Mapping[str, Tensor], tensors: Mapping[str, Any]) -> Iterator[str]:
     """What was neither quantized nor listed as smoothed has the bytes of the source."""
     smoothed = set(tensors.get("smoothed", ()))
     for name in sorted(smoothed.difference(before)):
         yield f"{name}: listed as smoothed and no tensor of the source"
-    for name, stored in before.items():
-        new = now.get(name)
-        if new is not None and name not in smoothed and new.size == stored.size and not _same(new, stored):
-            yield f"{name}: differs from the source, and is not listed as smoothed"
+    with Reader() as one, Reader() as other:
+        for name, stored in before.items():
+            new = now.get(name)
+            if new is not None and name not in smoothed and new.nbytes == stored.nbytes and not same_bytes(new, stored, readers=(one, other)):
+                yield f"{name}: differs from the source, and is not listed as smoothed"
     for owner in tensors.get("quantized", {}):
         if not _stand_ins(owner, now):
             yield f"{owner}: listed as quantized and is not"
-
-
-def _same(new: Stored, old: Stored) -> bool:
-    return all(a == b for a, b in zip_longest(new.chunks(), old.chunks()))
 
 
 def _beside(out: Path, source: Path) -> Iterator[str]:

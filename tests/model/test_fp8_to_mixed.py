@@ -17,13 +17,12 @@ pytest.importorskip("llmcompressor")
 pytestmark = pytest.mark.model
 
 from tests.model import tiny  # noqa: E402
+from tests.model.stored import raw, tensors_of  # noqa: E402
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 
 def test_dequantize_quantize_stitch(run: Callable[..., tuple[int, str, str]], small_build: Path, tmp_path: Path) -> None:
-    from curator.quantize import shards
-
     made, fp8, whole, quantized, mixed = (tmp_path / name for name in ("made", "FP8", "BF16", "INT4", "MIXED"))
     families.save("minimax_m2", made, dtype="bfloat16")
     tiny.save_fp8(made, fp8)
@@ -38,11 +37,11 @@ def test_dequantize_quantize_stitch(run: Callable[..., tuple[int, str, str]], sm
     ):
         code, out, err = run(*asked)
         assert code == 0, (asked, out, err)
-    before, packed, now = (shards.tensors(folder) for folder in (fp8, quantized, mixed))
+    before, packed, now = (tensors_of(folder) for folder in (fp8, quantized, mixed))
     experts = [name for name in now if name.endswith("weight_packed")]
     assert len(experts) == 2 * 4 * 3
-    assert all(now[name].read() == packed[name].read() for name in experts)
+    assert all(raw(now[name]) == raw(packed[name]) for name in experts)
     attention = [name for name in before if re.search(r"self_attn\.[qkvo]_proj\.weight$", name)]
     assert len(attention) == 2 * 4
-    assert all(now[name].dtype == "F8_E4M3" and now[name].read() == before[name].read() for name in attention)
+    assert all(now[name].dtype == "F8_E4M3" and raw(now[name]) == raw(before[name]) for name in attention)
     assert json.loads((mixed / "config.json").read_text())["quantization_config"]["format"] == "mixed-precision"

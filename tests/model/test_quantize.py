@@ -18,9 +18,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("llmcompressor")
 pytestmark = pytest.mark.model
 
+from curator.checkpoints.reading import SINGLE  # noqa: E402
 from curator.errors import QuantizeError, UsageError  # noqa: E402
-from curator.quantize import checkpoint, names, recipes, run, shards  # noqa: E402
+from curator.quantize import checkpoint, names, recipes, run  # noqa: E402
 from curator.quantize.verify import verify  # noqa: E402
+from tests.model.stored import files_of, raw, tensors_of  # noqa: E402
 
 ModelOf = Callable[..., Path]
 # Largest relative difference of the logits of a token. The experts of a loaded model are fused and summed in another order.
@@ -72,11 +74,11 @@ def largest(a: Any, b: Any) -> float:
 def test_a_quantized_model_loads_again(family: str, recipe: str | None, dtype: str, small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
     source, out = model_of(family, dtype=dtype), tmp_path / "Q"
     prepared, manifest = quantized(small_build, source, out, recipe=recipe)
-    before, now = shards.tensors(source), shards.tensors(out)
+    before, now = tensors_of(source), tensors_of(out)
     packed = set(manifest["tensors"]["quantized"])
     assert packed == {n.removesuffix(".weight") for n in before if n not in now}
     assert {n.removesuffix(".weight_packed") for n in now if n.endswith(".weight_packed")} == packed
-    changed = [n for n in before if n in now and before[n].read() != now[n].read()]
+    changed = [n for n in before if n in now and raw(before[n]) != raw(now[n])]
     assert changed == manifest["tensors"]["smoothed"]
     assert all(now[n].dtype == before[n].dtype and now[n].shape == before[n].shape for n in before if n in now)
     assert verify(out, source) == []
@@ -92,7 +94,7 @@ def test_targets_are_names_of_the_source(family: str, small_build: Path, model_o
     source = model_of(family)
     _, manifest = quantized(small_build, source, tmp_path / "Q", recipe="w4a16-gptq", samples=1)
     config = json.loads((tmp_path / "Q" / "config.json").read_text())["quantization_config"]
-    owners = {n.removesuffix(".weight") for n in shards.tensors(source) if n.endswith(".weight")}
+    owners = {n.removesuffix(".weight") for n in tensors_of(source) if n.endswith(".weight")}
     (group,) = config["config_groups"].values()
     targeted = {o for o in owners if any(re.match(t.removeprefix("re:"), o) for t in group["targets"])} - set(config["ignore"])
     experts = {o for o in owners if ".experts." in o}
@@ -101,7 +103,7 @@ def test_targets_are_names_of_the_source(family: str, small_build: Path, model_o
     assert manifest["notes"] == []
     assert (config["format"], config["quantization_status"]) == ("pack-quantized", "compressed")
     if family == "minimax_m2":
-        assert "model.layers.0.block_sparse_moe.experts.0.w1.weight_packed" in shards.tensors(tmp_path / "Q")
+        assert "model.layers.0.block_sparse_moe.experts.0.w1.weight_packed" in tensors_of(tmp_path / "Q")
 
 
 def test_the_published_recipe_is_translated_and_its_router_balanced(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
@@ -180,10 +182,10 @@ def test_a_mapping_of_what_does_not_read_is_refused(small_build: Path, model_of:
 
 def test_the_same_run_gives_the_same_bytes_over_shards(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
     source = model_of("qwen3_moe", shard="2MB")
-    assert len(shards.files(source)) > 2
+    assert len(files_of(source)) > 2
     for name in "AB":
         quantized(small_build, source, tmp_path / name)
-    assert shards.files(tmp_path / "A") == shards.files(source)
+    assert files_of(tmp_path / "A") == files_of(source)
     files = sorted(p.name for p in (tmp_path / "A").iterdir())
     assert files == sorted(p.name for p in (tmp_path / "B").iterdir())
     assert [n for n in files if (tmp_path / "A" / n).read_bytes() != (tmp_path / "B" / n).read_bytes()] == []
@@ -194,15 +196,15 @@ def test_a_bias_of_the_router_keeps_its_type(small_build: Path, model_of: ModelO
 
     source = tmp_path / "M"
     shutil.copytree(model_of("minimax_m2", dtype="bfloat16"), source)
-    tensors = load_file(source / shards.SINGLE)
+    tensors = load_file(source / SINGLE)
     names = [n for n in tensors if n.endswith("e_score_correction_bias")]
     for name in names:
         tensors[name] = torch.rand(tensors[name].shape, dtype=torch.float32)
-    save_file(tensors, source / shards.SINGLE, metadata={"format": "pt"})
+    save_file(tensors, source / SINGLE, metadata={"format": "pt"})
     quantized(small_build, source, tmp_path / "Q")
-    now, before = shards.tensors(tmp_path / "Q"), shards.tensors(source)
+    now, before = tensors_of(tmp_path / "Q"), tensors_of(source)
     assert len(names) == 2
-    assert all(now[n].dtype == "F32" and now[n].read() == before[n].read() for n in names)
+    assert all(now[n].dtype == "F32" and raw(now[n]) == raw(before[n]) for n in names)
 
 
 def test_a_failure_halfway_leaves_nothing(small_build: Path, model_of: ModelOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,5 +273,5 @@ def test_routed_and_all_experts_differ(small_build: Path, model_of: ModelOf, tmp
     source = model_of("minimax_m2")
     for how in ("all", "routed"):
         quantized(small_build, source, tmp_path / how, recipe="w4a16-gptq", experts=how)
-    one, other = (shards.tensors(tmp_path / how) for how in ("all", "routed"))
-    assert [n for n in one if n.endswith("weight_packed") and one[n].read() != other[n].read()]
+    one, other = (tensors_of(tmp_path / how) for how in ("all", "routed"))
+    assert [n for n in one if n.endswith("weight_packed") and raw(one[n]) != raw(other[n])]

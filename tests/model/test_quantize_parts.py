@@ -16,8 +16,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("llmcompressor")
 pytestmark = pytest.mark.model
 
-from curator.quantize import library, oneshot, readers, run, shards, smoothing  # noqa: E402
+from curator.checkpoints import writing  # noqa: E402
+from curator.checkpoints.reading import SINGLE, WIDTHS, Reader, open_checkpoint  # noqa: E402
+from curator.errors import QuantizeError  # noqa: E402
+from curator.quantize import library, oneshot, readers, run, smoothing  # noqa: E402
 from curator.quantize.verify import verify  # noqa: E402
+from tests.model.stored import raw, tensors_of  # noqa: E402
 
 ModelOf = Callable[..., Path]
 Run = Callable[..., tuple[int, str, str]]
@@ -119,13 +123,86 @@ def made(small_build: Path, model_of: ModelOf, tmp_path_factory: pytest.TempPath
     return out, source
 
 
+def with_tensor(source: Path, folder: Path, name: str, dtype: str) -> Path:
+    """The model with one tensor more, of any type that the format has."""
+    shutil.copytree(source, folder)
+    with Reader() as reader:
+        kept = [writing.copied(t, reader) for t in open_checkpoint(source).tensors.values() if t.name != name]
+        writing.write_shard(folder / SINGLE, [*kept, writing.given(name, dtype, [4], bytes(range(4 * WIDTHS[dtype])))])
+    return folder
+
+
+@pytest.mark.parametrize("dtype", ["U16", "U32", "U64", "C64", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "BOOL"])
+def test_tensors_of_rare_types_are_taken_over(dtype: str, small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
+    source = with_tensor(model_of("minimax_m2"), tmp_path / "M", "rotary.table", dtype)
+    prepared = run.prepare(run.Request(small_build, str(source), recipe="w4a16-gptq", samples=1))
+    run.quantize(prepared, tmp_path / "Q")
+    assert raw(tensors_of(tmp_path / "Q")["rotary.table"]) == bytes(range(4 * WIDTHS[dtype]))
+
+
+@pytest.mark.parametrize("dtype", ["U8", "I64", "F8_E8M0", "F8_E4M3", "F64"])
+def test_a_tensor_that_is_loaded_from_a_rare_type_is_taken_over(dtype: str, small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
+    bias = "model.layers.1.block_sparse_moe.e_score_correction_bias"
+    source = with_tensor(model_of("minimax_m2"), tmp_path / "M", bias, dtype)
+    prepared = run.prepare(run.Request(small_build, str(source), recipe="w4a16-gptq", samples=1))
+    run.quantize(prepared, tmp_path / "Q")
+    now, before = tensors_of(tmp_path / "Q")[bias], tensors_of(source)[bias]
+    assert (now.dtype, raw(now)) == (dtype, raw(before))
+
+
+def four_bits(folder: Path) -> None:
+    data = (folder / SINGLE).read_bytes()
+    (folder / SINGLE).write_bytes(data.replace(b'"dtype":"F32"', b'"dtype":"F4" ', 1))
+
+
+def link_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").rename(folder.parent / "elsewhere.json")
+    (folder / "tokenizer.json").symlink_to(folder.parent / "elsewhere.json")
+
+
+def lose_a_tensor(folder: Path) -> None:
+    mapping = dict.fromkeys([*tensors_of(folder), "model.lost.weight"], SINGLE)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": mapping}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (four_bits, r"model\.safetensors: not a whole safetensors file: .*type 'F4' is not known"),
+        (link_tokenizer, r"tokenizer\.json: leads out of the folder; put the file itself there"),
+        (lose_a_tensor, r"model\.lost\.weight is not in model\.safetensors"),
+        (lambda folder: (folder / SINGLE).rename(folder / "weights.safetensors"), r"neither model\.safetensors\.index\.json nor model\.safetensors there"),
+        (lambda folder: (folder / "config.json").write_text("["), r"config\.json: cannot be read"),
+    ],
+)
+def test_a_source_that_cannot_be_written_back_is_refused_before_it_is_loaded(
+    spoil: Callable[[Path], Any], said: str, small_build: Path, model_of: ModelOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "M"
+    shutil.copytree(model_of("minimax_m2"), source)
+    spoil(source)
+    monkeypatch.setattr(oneshot, "load_model", lambda *_, **__: pytest.fail("was loaded"))
+    with pytest.raises(QuantizeError, match=said):
+        run.prepare(run.Request(small_build, str(source)))
+
+
+def test_the_digests_of_the_manifest_are_those_of_the_files(made: tuple[Path, Path]) -> None:
+    import hashlib
+
+    noted = json.loads((made[0] / "curate-quantize.json").read_text())["files"]
+    assert {n: (hashlib.sha256((made[0] / n).read_bytes()).hexdigest(), (made[0] / n).stat().st_size) for n in noted} == {
+        n: (about["sha256"], about["bytes"]) for n, about in noted.items()
+    }
+    assert set(noted) == {p.name for p in made[0].iterdir()} - {"curate-quantize.json"}
+
+
 def rewrite(out: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change tensors of the one file, and let the manifest know of it, so that only the comparison with the source can tell."""
     from safetensors.torch import load_file, save_file
 
-    tensors = load_file(out / shards.SINGLE)
+    tensors = load_file(out / SINGLE)
     change(tensors)
-    save_file(tensors, out / shards.SINGLE, metadata={"format": "pt"})
+    save_file(tensors, out / SINGLE, metadata={"format": "pt"})
     described = json.loads((out / "curate-quantize.json").read_text())
     from curator import artifact
 
@@ -175,7 +252,7 @@ def _replace(out: Path, name: str, old: str, new: str) -> None:
 
 
 def _truncate(out: Path) -> None:
-    file = out / shards.SINGLE
+    file = out / SINGLE
     file.write_bytes(file.read_bytes()[:-100])
 
 

@@ -124,7 +124,7 @@ def test_links_out_of_the_folder_are_refused_and_those_of_the_hubs_cache_followe
     (snapshot / "config.json").symlink_to("../../blobs/2")
     found = reading.open_checkpoint(snapshot)
     assert set(found.tensors) == {"a", "b"}
-    assert writing.companions(found) == []
+    assert writing.companions(found.folder) == []
 
 
 def test_pickles_are_refused(folder: Path) -> None:
@@ -155,7 +155,7 @@ def test_what_lies_beside_the_weights_is_taken_and_no_weights_links_or_hidden_fi
     (folder / "code").mkdir()
     for name in ("tokenizer.json", "code/modeling.py", "other.safetensors", "pytorch_model.bin", "pytorch_model.bin.index.json", ".cache"):
         (folder / name).write_text("x")
-    found = writing.companions(reading.open_checkpoint(folder))
+    found = writing.companions(folder)
     assert [p.relative_to(folder).as_posix() for p in found] == ["code/modeling.py", "tokenizer.json"]
 
 
