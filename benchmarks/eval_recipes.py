@@ -86,7 +86,9 @@ def quantize(model: Any, recipe: list[Any], given: list[Any], *, every: bool, wa
     from llmcompressor.pipelines.cache import IntermediatesCache
     from torch.utils.data import DataLoader
 
-    from curator.quantize import masks
+    from curator.quantize import library, masks
+
+    library.know_the_level_of_metrics()
 
     if not torch.accelerator.is_available():  # AWQ pins memory for an accelerator, and fails where there is none
         IntermediatesCache.pin_memory = lambda *_, **__: None

@@ -46,13 +46,28 @@ def main() -> None:
         parameters = 0
         if not (model / "config.json").is_file():
             parameters = make(model, described["tokenizer"]["vocab_size"], hidden=asked.hidden, layers=asked.layers, experts=asked.experts)
-        command = [sys.executable, "-m", "curator", "quantize", str(asked.build), "--model", str(model), "--out", str(out), "--allow-uncovered", *words]
+        command = [
+            sys.executable,
+            "-m",
+            "curator",
+            "quantize",
+            str(asked.build),
+            "--model",
+            str(model),
+            "--out",
+            str(out),
+            "--allow-uncovered",
+            "--json",
+            *words,
+        ]
         started = time.perf_counter()
         paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
-        code = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}).returncode
-        told = {"command": words, "code": code, "seconds": round(time.perf_counter() - started, 1)} | ({"parameters": parameters} if parameters else {})
-        if (out / "curate-quantize.json").is_file():
-            told |= artifact.read_json(out / "curate-quantize.json")["run"]
+        ran = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, stdout=subprocess.PIPE)
+        told = {"command": words, "code": ran.returncode, "seconds": round(time.perf_counter() - started, 1)} | (
+            {"parameters": parameters} if parameters else {}
+        )
+        if ran.returncode == 0:
+            told |= json.loads(ran.stdout).get("run", {})
         if (out / "expert_tokens.json").is_file():
             ledger = artifact.read_json(out / "expert_tokens.json")
             told |= {k: ledger[k] for k in ("layers", "experts", "top_k", "tokens", "samples", "counted_in")}

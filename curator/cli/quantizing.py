@@ -127,9 +127,15 @@ def _carry_out(prepared: Prepared, wanted: _Wanted, *, minimum: int | None, held
     else:
         cost = {"evaluation": account.cost} if account.cost else {}
         shown = {k: v for k, v in manifest.items() if k not in ("files", "tensors", "recipe")} | {"recipe": manifest["recipe"]["name"]} | cost
-        lines = experts.cost_lines(account.cost) if account.cost else {}
+        lines = {"calibrated on": _ran(manifest["run"])} | (experts.cost_lines(account.cost) if account.cost else {})
         _show(shown, lines, f"{wanted.out}: {manifest['summary']}; verified against {prepared.request.model}", wanted)
     return account
+
+
+def _ran(run: Mapping[str, Any]) -> str:
+    devices = f"{run['processes']} x {run['device']}" if run["processes"] > 1 else run["device"]
+    peak = f", {run['peak_device_bytes'] / 1e9:.1f} GB at most on one" if run["peak_device_bytes"] else ""
+    return f"{devices}, {run['calibration_seconds']:,.0f} s{peak}"
 
 
 def _show(facts: Mapping[str, Any], lines: Mapping[str, Any], headline: str, wanted: _Wanted) -> None:

@@ -25,7 +25,6 @@ def card(facts: Mapping[str, Any], *, ledger: Mapping[str, Any] | None = None) -
         f"| samples | {build['samples']:,} of {build['max_seq_length']:,} tokens; {build['held_out']:,} held out |",
         f"| tokens for each expert in calibration | {EXPERTS[facts['calibrate_experts']]} |",
         f"| recipe | {recipe['name']} (sha256 `{recipe['sha256'][:12]}`) |",
-        f"| calibrated on | {_ran(facts['run'])} |",
         f"| versions | {', '.join(f'{k} {v}' for k, v in facts['versions'].items())} |",
         "",
         *_proof(facts),
@@ -44,12 +43,6 @@ def card(facts: Mapping[str, Any], *, ledger: Mapping[str, Any] | None = None) -
         *(f"* {note}" for note in facts["notes"]),
     ]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _ran(run: Mapping[str, Any]) -> str:
-    peak = run["peak_device_bytes"]
-    devices = f"{run['processes']} x {run['device']}" if run["processes"] > 1 else run["device"]
-    return f"{devices}, {run['calibration_seconds']:,.0f} s" + (f", {peak / 1e9:.1f} GB at most on one" if peak else "")
 
 
 def _front(facts: Mapping[str, Any]) -> list[str]:

@@ -178,7 +178,7 @@ def _key(ids: Any) -> bytes:
 class _Counter:
     """Counts of one layer, kept where the layer runs until every sample went through it."""
 
-    def __init__(self, number: int, name: str, module: Any, segment_of: Mapping[int, Any], segments: int) -> None:
+    def __init__(self, number: int, name: str, module: Any, segment_of: dict[int, Any], segments: int) -> None:
         self.number, self.name, self._module = number, name, module
         self._segment_of, self._segments = segment_of, segments
         self._experts = int(module.num_experts)
@@ -215,7 +215,9 @@ class _Counter:
         if sample is None or not self._fresh:
             return
         self._done.add(sample)
-        segment_of = self._segment_of[sample].to(assignments.device)
+        segment_of = self._segment_of[sample]
+        if segment_of.device != assignments.device:  # once for all layers: a copy from here waits until the device has nothing to do
+            segment_of = self._segment_of[sample] = segment_of.to(assignments.device)
         if len(segment_of) != len(assignments):
             raise QuantizeError(f"{self.name}: routed {len(assignments)} tokens of sample {sample}, which has {len(segment_of)}")
         if self._tokens is None:

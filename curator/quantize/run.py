@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from curator import artifact
 from curator.checkpoints.reading import open_checkpoint
-from curator.errors import QuantizeError
+from curator.errors import CurateError, QuantizeError
 from curator.quantize import checkpoint, distributed, library, oneshot, recipes, smoothing
 from curator.quantize.card import card
 from curator.quantize.data import Note, Observer, Progress
@@ -143,10 +146,10 @@ def quantize(
     force: bool = False,
 ) -> dict[str, Any]:
     """Calibrate, write, verify. ``observers`` look on; ``ledger`` is called with the folder before it is described, writes
-    its files there and gives a summary for the card. Returns the manifest. Raises QuantizeError; then nothing is left at ``out``.
+    its files there and gives a summary for the card. Returns the manifest, and under ``run`` on what, how long and in how much memory
+    it was calibrated. Raises QuantizeError; then nothing is left at ``out``.
     Of several processes the first alone writes; the others have an empty manifest.
     """
-    request = prepared.request
     if distributed.rank():
         calibrate(prepared, observers=observers)
         return {}
@@ -155,17 +158,44 @@ def quantize(
         library.forget_peak()
         found = calibrate(prepared, observers=observers, progress=progress)
         ran = {**library.machine(), "processes": distributed.size(), "calibration_seconds": round(time.monotonic() - started, 1)}
-        touched = [name for s in prepared.smoothed for name in (s.layer, *s.balanced)]
-        written = checkpoint.write(prepared.model, prepared.naming, prepared.source, folder, may_change=touched, progress=progress)
+        manifest = _write(prepared, folder, out, found, ledger=ledger, progress=progress)
+    return manifest | {"run": ran}
+
+
+def _write(
+    prepared: Prepared, folder: Path, out: Path, found: Sequence[Difference], *, ledger: Callable[[Path], Mapping[str, Any]], progress: Progress
+) -> dict[str, Any]:
+    """Everything that belongs into the folder, and a look at whether it is as it should be. Nothing in it tells the time, so that the
+    same run gives the same bytes."""
+    touched = [name for s in prepared.smoothed for name in (s.layer, *s.balanced)]
+    written = checkpoint.write(prepared.model, prepared.naming, prepared.source, folder, may_change=touched, progress=progress)
+    with _kept_when_a_page_fails(folder, out, prepared.notes):
         summary = ledger(folder)
-        facts = describe(prepared, written, found) | {"run": ran}
+        facts = describe(prepared, written, found)
         (folder / "README.md").write_text(card(facts | {"tensors_smoothed": written.smoothed}, ledger=summary), encoding="utf-8")
-        manifest = checkpoint.write_manifest(folder, facts, written)
-        progress("verifying", 0, 1)
-        faults = verify(folder, prepared.source)
-        if faults:
-            raise QuantizeError(f"{request.model}: what was written is not as it should be, and was removed:\n" + "\n".join(f"* {f}" for f in faults[:20]))
+    manifest = checkpoint.write_manifest(folder, facts, written)
+    progress("verifying", 0, 1)
+    faults = verify(folder, prepared.source)
+    if faults:
+        told = "\n".join(f"* {f}" for f in faults[:20])
+        raise QuantizeError(f"{prepared.request.model}: what was written is not as it should be, and was removed:\n{told}")
     return manifest
+
+
+@contextmanager
+def _kept_when_a_page_fails(folder: Path, out: Path, notes: Note) -> Iterator[None]:
+    """A calibration takes hours and a table about it seconds: a bug in the second must not cost the first. The tensors stay under
+    another name, without the manifest that says that they are finished."""
+    try:
+        yield
+    except CurateError:
+        raise
+    except Exception:
+        kept = out.with_name(f"{out.name}.unfinished")
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(folder, kept, copy_function=os.link)
+        notes(f"what was quantized is kept in {kept}, without its ledger, its card and its manifest, and not verified")
+        raise
 
 
 def calibrate(prepared: Prepared, *, observers: Sequence[Observer] = (), progress: Progress = lambda *_: None) -> list[Difference]:

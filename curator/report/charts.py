@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from curator.report import selfcontained
+
 if TYPE_CHECKING:
     from pygal.graph.graph import Graph
 
@@ -154,7 +156,7 @@ def _prepared(make: Any, name: str, **options: Any) -> Graph:
 
 def _svg(chart: Graph, title: str, caption: str) -> Markup:
     """The drawing without styles, scripts and the date; its numbers as native tooltips."""
-    root = chart.render_tree()
+    root = selfcontained.drawn(chart)
     for parent in list(root.iter()):
         for child in list(parent):
             if _useless(child):
@@ -162,8 +164,7 @@ def _svg(chart: Graph, title: str, caption: str) -> Markup:
     for element in root.iter():
         element.attrib.pop("style", None)
         _tell(element)
-    root.attrib |= {"role": "img", "aria-label": f"{title}: {caption}. The numbers are in the table below."}
-    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree has escaped every text
+    return selfcontained.inline(root, f"{title}: {caption}. The numbers are in the table below.")
 
 
 def _useless(element: ET.Element) -> bool:

@@ -1,17 +1,21 @@
-"""How a page in one file is made: templates beside their package, data in a script element that nothing in them can end, and the
-digests by which a Content-Security-Policy knows the page's own style and script."""
+"""How a page in one file is made: templates beside their package, data in a script element that nothing in them can end, drawings
+inline, and the digests by which a Content-Security-Policy knows the page's own style and script."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+import xml.etree.ElementTree as ET
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from pygal.graph.graph import Graph
 
 IN_SCRIPT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
@@ -43,3 +47,24 @@ def data(value: Any) -> Markup:
 def digest(text: str) -> Markup:
     """A source expression of a Content-Security-Policy (https://www.w3.org/TR/CSP3/#hash-source): this inline text and no other."""
     return Markup("'sha256-{}'").format(base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
+
+
+def drawn(chart: Graph) -> ET.Element:
+    """The tree of a chart. pygal takes lxml for it wherever that happens to be installed, whose elements are others; here it is the
+    standard library's everywhere."""
+    from pygal.etree import etree
+
+    with_lxml = etree.lxml
+    etree.to_etree()
+    try:
+        root: ET.Element = chart.render_tree()
+    finally:
+        if with_lxml:
+            etree.to_lxml()
+    return root
+
+
+def inline(root: ET.Element, label: str) -> Markup:
+    """A drawing as it stands in the page; ``label`` is what is read aloud in its place."""
+    root.attrib |= {"role": "img", "aria-label": label}
+    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree has escaped every text

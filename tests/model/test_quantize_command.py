@@ -113,3 +113,21 @@ def test_without_the_extra_the_command_says_what_to_install(run: Run, small_buil
 
 def test_what_was_only_counted_cannot_be_evaluated(run: Run, small_build: Path, source: Path, tmp_path: Path) -> None:
     assert run("quantize", small_build, "--model", source, "--out", tmp_path / "Q", "--ledger-only", "--evaluate", 2)[0] == 2
+
+
+def test_a_page_that_fails_does_not_cost_the_calibration(run: Run, small_build: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from curator.quantize import expert_report
+
+    def broken(*_: object) -> None:
+        raise TypeError("a bug in a drawing")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(expert_report, "write", broken)
+        code, _, said = run("quantize", small_build, "--model", source, "--out", tmp_path / "Q", "--allow-uncovered", "--recipe", "w4a16-gptq")
+    assert code == 70
+    assert "Q.unfinished" in said
+    assert not (tmp_path / "Q").exists()
+    assert run("verify-checkpoint", tmp_path / "Q.unfinished", "--source", source)[0] == 2, "nothing says that it is finished"
+    assert run("quantize", small_build, "--model", source, "--out", tmp_path / "Q", "--allow-uncovered", "--recipe", "w4a16-gptq")[0] == 0
+    kept, good = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("Q.unfinished", "Q"))
+    assert kept == good

@@ -216,3 +216,19 @@ def test_the_page_of_a_comparison() -> None:
     assert "window.pwned = 8" in said(next(iter(tree.iter("pre"))))
     assert "<script>window" not in text
     assert "The same set" in report.comparison_page({"a": "x", "b": "y", "same": True})
+
+
+def test_a_page_is_the_same_whether_lxml_is_there_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pygal draws with lxml wherever it is installed, and its elements are not those of the standard library."""
+    from pygal.etree import etree
+
+    pytest.importorskip("lxml")
+    monkeypatch.setattr(etree, "_etree", etree._etree)
+    monkeypatch.setattr(etree, "lxml", etree.lxml)
+    coverage, facts, shown = reports.example()
+    pages = []
+    for choose in (etree.to_lxml, etree.to_etree):
+        choose()
+        pages.append(report.page(coverage, facts, shown))
+    assert pages[0] == pages[1]
+    assert "<svg" in pages[0]

@@ -5,13 +5,13 @@ Colours come from the classes that pygal gives and the page's stylesheet, so tha
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 
 from curator.quantize import ledger as ledgers
+from curator.report import selfcontained
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +64,7 @@ def _drawn(needed: dict[int, NDArray[np.int64]], samples: int) -> Markup:
     points = sorted({0, samples, *(int(p) for p in np.linspace(0, samples, POINTS)), *range(min(samples, 20) + 1)})
     for tokens, until in needed.items():
         chart.add(f"{tokens:,}", [(p, round(100 * float((until <= p).mean()), 2)) for p in points])
-    return _bare(chart.render_tree())
+    return _bare(selfcontained.drawn(chart))
 
 
 def _bare(root: Any) -> Markup:
@@ -75,5 +75,4 @@ def _bare(root: Any) -> Markup:
                 parent.remove(child)
     for element in root.iter():
         element.attrib.pop("style", None)
-    root.attrib |= {"role": "img", "aria-label": "Share of experts with enough tokens, by samples given; the numbers are in the table below"}
-    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree has escaped every text
+    return selfcontained.inline(root, "Share of experts with enough tokens, by samples given; the numbers are in the table below")
