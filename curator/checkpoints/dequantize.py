@@ -17,7 +17,7 @@ MANIFEST = "curate-dequantize.json"
 FORMAT = "curate-dequantize/1"
 SCALE = "weight_scale_inv"
 SUFFIX = "_scale_inv"
-AT_ONCE = 1 << 20  # elements: what is computed from one to the next then stays in a cache
+AT_ONCE = 1 << 19  # elements: what is computed from one to the next then stays in a cache
 SCALE_TYPES = ("F32", "BF16", "F16", "F8_E8M0")
 
 
@@ -72,7 +72,7 @@ def check_device(device: str) -> None:
     """Raise UsageError where torch cannot compute on the device."""
     torch = fp8.need_torch()
     try:
-        torch.empty(1, device=device)
+        torch.ones(1, device=device).tolist()
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(f"--device {device}: torch has no such device here; take cpu") from None
 
@@ -154,25 +154,27 @@ def in_16_bit(scaled: Scaled, reader: Reader, *, dtype: str, device: str = "cpu"
 
 
 def strips(scaled: Scaled, reader: Reader, *, dtype: str, device: str = "cpu", most: int = AT_ONCE) -> Iterator[Any]:
-    """The dequantized weight as tensors [rows, columns] on the CPU, whole rows in order, each of about ``most`` elements.
+    """The dequantized weight as tensors [rows, columns] on the CPU, whole rows in order, each of about ``most`` elements, and
+    good until the next is asked for.
 
     Raises QuantizeError for numbers that float16 cannot hold.
     """
     torch = fp8.need_torch()
-    weight, (height, width) = scaled.weight, scaled.block
+    weight = scaled.weight
     rows, columns = weight.shape[-2:]
+    height, width = min(scaled.block[0], max(1, rows)), min(scaled.block[1], max(1, columns))
     scales = fp8.scales_of(reader.whole(scaled.scale), scaled.scale.dtype, scaled.scale.shape).reshape(-1, *scaled.scale.shape[-2:])
     at_once = max(1, most // max(1, columns))
     at_once = at_once // height * height or at_once
-    buffer = bytearray(at_once * columns)
+    buffer, within = bytearray(at_once * columns), fp8.room(at_once * columns, getattr(torch, dtype), device=device)
     for number, matrix in enumerate(scales):
+        by = fp8.factors(matrix, (height, width), columns, getattr(torch, dtype), device=device)
         for first, last in _row_ranges(rows if columns else 0, height, at_once):
             raw = memoryview(buffer)[: (last - first) * columns]
             reader.into(raw, weight, (number * rows + first) * columns)
             codes = torch.frombuffer(raw, dtype=torch.uint8).reshape(-1, columns).to(device)
-            part = matrix[first // height : -(-last // height)].to(device)
-            strip = fp8.dequantize(codes, part, (height, width), getattr(torch, dtype))
-            if fp8.has_nan(buffer, len(raw)):
+            strip = fp8.dequantize(codes, by, first // height, within)
+            if not by.finite or fp8.has_nan(buffer, len(raw)):
                 fp8.put_nan(strip, codes)
             strip = strip.cpu()
             if dtype == "float16" and bool(strip.isinf().any()):
@@ -192,4 +194,4 @@ def _row_ranges(rows: int, height: int, at_once: int) -> Iterator[tuple[int, int
 def config_16_bit(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
     """The config without ``quantization_config``; where it names a 16-bit type, the new one."""
     kept = {k: (config_16_bit(v, dtype) if isinstance(v, dict) else v) for k, v in config.items() if k != "quantization_config"}
-    return {k: (dtype if k in ("dtype", "torch_dtype") and v in fp8.TYPES else v) for k, v in kept.items()}
+    return {k: (dtype if k in ("dtype", "torch_dtype") and v in tuple(fp8.TYPES) else v) for k, v in kept.items()}

@@ -140,6 +140,9 @@ def _json(folder: Path, name: str, faults: list[str]) -> dict[str, Any] | None:
     """A JSON object of the folder; None where there is no such file, empty and a fault where it is something else."""
     if not os.path.lexists(folder / name):
         return None
+    if not (folder / name).is_file():
+        faults.append(f"{name}: not a file")
+        return {}
     try:
         value = json.loads(_inside(folder, name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, QuantizeError) as error:
@@ -154,7 +157,7 @@ def _json(folder: Path, name: str, faults: list[str]) -> dict[str, Any] | None:
 def _inside(folder: Path, name: str) -> Path:
     """The file of that name. A link may lead into the folder, or to the blobs of the hub's cache, and nowhere else."""
     if not is_inside(folder / name, folder):
-        raise QuantizeError(f"{name}: leads out of the folder, to {(folder / name).resolve()}")
+        raise QuantizeError(f"{name}: leads out of the folder, to {os.path.realpath(folder / name)}")
     return folder / name
 
 
@@ -162,16 +165,17 @@ def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path, its links followed, is in the folder or among the blobs that a snapshot in the hub's cache links to."""
     root = folder.resolve()
     allowed = [root, *([root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [])]
-    return any(path.resolve().is_relative_to(a) for a in allowed)
+    return any(Path(os.path.realpath(path)).is_relative_to(a) for a in allowed)  # which, unlike resolve, bears links in a circle
 
 
 def _named_files(folder: Path, faults: list[str]) -> dict[str, str]:
     """{tensor: file} as the index says; for a single file without index, {"": file}."""
     index = _json(folder, INDEX, faults)
     if index is None:
-        if (folder / SINGLE).exists():
+        fault = _unusable(folder, SINGLE) if os.path.lexists(folder / SINGLE) else _no_weights(folder)
+        if fault is None:
             return {"": SINGLE}
-        faults.append(_no_weights(folder))
+        faults.append(fault)
         return {}
     mapping = index.get("weight_map")
     if not isinstance(mapping, dict) or not mapping or not all(isinstance(f, str) for f in mapping.values()):
@@ -198,7 +202,7 @@ def _unusable(folder: Path, file: str) -> str | None:
     if Path(file).name != file or "\\" in file or not file.endswith(".safetensors"):
         return f"names {file!r}, which is not a safetensors file of the folder"
     try:
-        return None if _inside(folder, file).is_file() else f"{file} is missing"
+        return None if _inside(folder, file).is_file() else f"{file} is missing, or no file"
     except QuantizeError as error:
         return str(error)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from curator.checkpoints.families import Family
 from curator.errors import QuantizeError
@@ -20,13 +20,27 @@ HEAD = "lm_head"
 def groups_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The groups of a compressed-tensors model that pack integers, each with its format. Raises QuantizeError for another format."""
     about = config.get("quantization_config")
-    if not isinstance(about, dict) or about.get("quant_method") != "compressed-tensors" or not isinstance(about.get("config_groups"), dict):
-        raise QuantizeError("config.json has no quantization_config of compressed-tensors")
+    if not isinstance(about, dict) or about.get("quant_method") != "compressed-tensors" or not are_groups(about.get("config_groups")):
+        raise QuantizeError("config.json has no quantization_config of compressed-tensors, or its config_groups have no targets")
     groups = [{**g, "format": g.get("format") or about.get("format")} for g in about["config_groups"].values()]
     packed = [g for g in groups if g["format"] == PACKED]
     if not packed:
         raise QuantizeError(f"its formats are {[g['format'] for g in groups]}; only {PACKED} can be stitched")
     return packed
+
+
+def are_groups(value: Any) -> TypeGuard[dict[str, dict[str, Any]]]:
+    """Whether a config's ``config_groups`` can be used: each with weights and targets, the patterns among them good ones."""
+    return isinstance(value, dict) and all(
+        isinstance(group, dict) and isinstance(group.get("weights") or {}, dict) and _are_targets(group.get("targets")) for group in value.values()
+    )
+
+
+def _are_targets(value: Any) -> bool:
+    try:
+        return isinstance(value, list) and all(isinstance(t, str) and (not t.startswith("re:") or re.compile(t[3:])) for t in value)
+    except re.error:
+        return False
 
 
 def group_for(module: str, groups: Sequence[dict[str, Any]], family: Family) -> dict[str, Any] | None:

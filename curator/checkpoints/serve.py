@@ -11,7 +11,7 @@ from typing import Any
 
 from curator.checkpoints.families import Family, family_of
 from curator.checkpoints.reading import CONFIG, listed, read_config
-from curator.checkpoints.scheme import MIXED, PACKED
+from curator.checkpoints.scheme import MIXED, PACKED, are_groups
 from curator.errors import QuantizeError
 
 # What each kind of folder is loaded by. vLLM reads formats by group since its pull request 22468 (August 2025); in SGLang that is
@@ -51,7 +51,7 @@ def _lines(command: tuple[str, ...]) -> list[str]:
     lines = [""]
     for word in command:
         if word.startswith("--"):
-            lines.append(word)
+            lines.append(shlex.quote(word))
         else:
             lines[-1] = f"{lines[-1]} {shlex.quote(word)}".strip()
     return lines
@@ -108,8 +108,8 @@ def describe(config: Mapping[str, Any], *, where: Path) -> tuple[str, tuple[str,
     if method == "fp8":
         return "FP8", (f"E4M3 in blocks of {about.get('weight_block_size')}",)
     groups = about.get("config_groups") if isinstance(about, dict) else None
-    if method != "compressed-tensors" or not isinstance(groups, dict) or not all(isinstance(g, dict) for g in groups.values()):
-        raise QuantizeError(f"{where}: quantization_config of {method!r}; known: none, fp8, compressed-tensors with config_groups")
+    if method != "compressed-tensors" or not are_groups(groups):
+        raise QuantizeError(f"{where}: quantization_config of {method!r}; known: none, fp8, compressed-tensors with config_groups that have targets")
     formats = {g.get("format") or about.get("format") for g in groups.values()}
     return MIXED if len(formats) > 1 else "one format", tuple(_said(g, g.get("format") or about.get("format")) for g in groups.values())
 

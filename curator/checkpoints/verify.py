@@ -35,12 +35,17 @@ def faults(folder: Path, *, source: Path | None = None) -> list[str]:
         return str(error).splitlines()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return [f"{name}: cannot be read: {error!r}"]
-    found += _config(checkpoint)
+    try:
+        found += _config(checkpoint)
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, re.error) as error:
+        found.append(f"{CONFIG}: quantization_config is not as compressed-tensors has it: {error!r}")
     if "tensors" in manifest:
         found += [f"{t}: not in {name}" for t in checkpoint.tensors if t not in manifest["tensors"]]
         found += [f"{t}: in {name} only" for t in manifest["tensors"] if t not in checkpoint.tensors]
     if source is not None:
-        found += _against(checkpoint, open_checkpoint(source), manifest)
+        origin = open_checkpoint(source)
+        found += _against(checkpoint, origin, manifest)
+        found += _dequantized(checkpoint, origin) if "tensors" not in manifest else ()
     return found
 
 
@@ -109,3 +114,57 @@ def _against(checkpoint: Checkpoint, source: Checkpoint, manifest: Mapping[str, 
                 yield f"{name}: not in {source.folder}"
             elif before.dtype == tensor.dtype and not (before.shape == tensor.shape and same_bytes(tensor, before, readers=(one, other))):
                 yield f"{name}: not as in {source.folder}"
+
+
+def _dequantized(checkpoint: Checkpoint, source: Checkpoint) -> Iterator[str]:
+    """Tensors of an FP8 source that are not there in 16 bit, or not its numbers: of each block a row is worked out in float64."""
+    about = source.config.get("quantization_config")
+    block = about.get("weight_block_size") if isinstance(about, dict) else None
+    if not (isinstance(block, list) and len(block) == 2 and all(isinstance(n, int) and n > 0 for n in block)):
+        yield f"{source.folder}: not the FP8 model, its {CONFIG} has no weight_block_size"
+        return
+    with Reader() as reader:
+        for name, tensor in source.tensors.items():
+            made, scale = checkpoint.tensors.get(name), source.tensors.get(f"{name}_scale_inv")
+            if made is None and not name.endswith("_scale_inv"):
+                yield f"{name}: not there, though it is in {source.folder}"
+            elif made is not None and scale is not None and not _are_products(made, tensor, scale, (block[0], block[1]), reader):
+                yield f"{name}: not the numbers of {source.folder}"
+
+
+def _are_products(made: Tensor, weight: Tensor, scale: Tensor, block: tuple[int, int], reader: Reader) -> bool:
+    """Whether each number of a row of each block is no further from code times scale than rounding to 16 bit takes it."""
+    import numpy as np
+
+    blocks = tuple(-(-length // size) for length, size in zip(weight.shape[-2:], block, strict=True))
+    if made.shape != weight.shape or made.dtype not in ("BF16", "F16") or scale.shape != (*weight.shape[:-2], *blocks):
+        return False
+    (rows, columns), scales = weight.shape[-2:], _numbers(reader.whole(scale), scale.dtype).reshape(scale.shape)
+    for number, row_of_blocks in enumerate(scales.reshape(-1, scale.shape[-1])):
+        matrix, down = divmod(number, scale.shape[-2])
+        row = matrix * rows + min(rows - 1, down * block[0] + number % block[0])
+        codes, stored = bytearray(columns), bytearray(2 * columns)
+        reader.into(memoryview(codes), weight, row * columns)
+        reader.into(memoryview(stored), made, row * 2 * columns)
+        right = _numbers(codes, "F8_E4M3") * row_of_blocks.repeat(min(block[1], columns))[:columns]
+        bits, least = (8, -133) if made.dtype == "BF16" else (11, -24)
+        half_step = np.ldexp(0.5, np.maximum(np.frexp(right)[1] - bits, least))
+        if not bool(((np.abs(_numbers(stored, made.dtype) - right) <= half_step) | np.isnan(right)).all()):
+            return False
+    return True
+
+
+def _numbers(raw: bytearray, dtype: str) -> Any:
+    """Stored numbers as float64."""
+    import numpy as np
+
+    if dtype == "BF16":
+        return (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+    if dtype == "F8_E8M0":
+        return np.ldexp(1.0, np.frombuffer(raw, np.uint8).astype(np.int32) - 127)
+    if dtype == "F8_E4M3":
+        codes = np.frombuffer(raw, np.uint8).astype(np.int32)
+        exponent, mantissa = (codes >> 3) & 15, codes & 7
+        size = np.where(exponent == 0, np.ldexp(mantissa / 8, -6), np.ldexp(1 + mantissa / 8, exponent - 7))
+        return np.where(codes & 127 == 127, np.nan, np.where(codes & 128, -size, size))
+    return np.frombuffer(raw, {"F16": np.float16, "F32": np.float32}[dtype]).astype(np.float64)

@@ -7,6 +7,7 @@ the same thing of the same files takes them over after comparing the digests. Wh
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -14,23 +15,23 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from curator import __version__
+from curator.checkpoints import stream
 from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, Reader, Tensor, is_inside, sha256
 from curator.errors import UsageError
 
 JOURNAL = "journal.jsonl"
 MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
 OTHER_WEIGHTS = (".safetensors", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack", *PICKLES)
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EFBIG, errno.ENAMETOOLONG)
 SHARD_BYTES = 5_000_000_000
-HASHED_ASIDE = 8 << 20  # bytes; on a busy machine, handing less to a thread takes longer than hashing it
 
-Bytes = memoryview | bytes | bytearray
 Progress = Callable[[str, int, int], None]  # the shard just finished, bytes done, bytes in all
 
 
@@ -42,7 +43,7 @@ class Planned:
     dtype: str
     shape: tuple[int, ...]
     nbytes: int
-    chunks: Callable[[], Iterator[Bytes]]
+    chunks: Callable[[], Iterator[stream.Bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +97,14 @@ def _header(tensors: Sequence[Planned]) -> bytes:
 
 def write_shard(file: Path, tensors: Sequence[Planned]) -> dict[str, Any]:
     """Write one safetensors file beside its name and rename it. Gives {sha256, bytes}."""
-    tensors = _aligned(tensors)
-    digest, size = hashlib.sha256(), 0
     unfinished = file.with_name(f"{file.name}.unfinished")
-    with unfinished.open("wb") as stream, ThreadPoolExecutor(1) as aside:
-        for piece in _pieces(tensors):
-            if len(piece) < HASHED_ASIDE:
-                digest.update(piece)
-                stream.write(piece)
-            else:
-                hashed = aside.submit(digest.update, piece)
-                stream.write(piece)
-                hashed.result()
-            size += len(piece)
+    with unfinished.open("wb") as opened:
+        about = stream.write(_pieces(_aligned(tensors)), opened)
     os.replace(unfinished, file)
-    return {"sha256": digest.hexdigest(), "bytes": size}
+    return about
 
 
-def _pieces(tensors: Sequence[Planned]) -> Iterator[Bytes]:
+def _pieces(tensors: Sequence[Planned]) -> Iterator[stream.Bytes]:
     yield _header(tensors)
     for tensor in tensors:
         wrote = 0
@@ -129,17 +120,36 @@ class Work:
 
     folder: Path
     journal: Any
-    finished: dict[str, dict[str, Any]] = field(default_factory=dict)
+    finished: dict[str, dict[str, Any]]
+    settling: ThreadPoolExecutor
+    settled: list[Future[None]] = field(default_factory=list)
 
     def add(self, shard: Shard) -> dict[str, Any]:
         """The shard's {sha256, bytes}: of an earlier run where it is still good, or written now."""
-        known = self.finished.get(shard.name)
-        if known is not None and _is(self.folder / shard.name, known):
+        file, known = self.folder / shard.name, self.finished.get(shard.name)
+        if known is not None and _is(file, known):
             return known
-        made = write_shard(self.folder / shard.name, shard.tensors)
+        made = write_shard(file, shard.tensors)
         self.journal.write(json.dumps({"shard": shard.name, **made}) + "\n")
         self.journal.flush()
+        self.settled.append(self.settling.submit(_settle, file))
         return made
+
+    def settle(self) -> None:
+        """Have everything on the disk: after a power cut, what then stands at its place is whole. The shards have been on their
+        way to the disk since each was finished, so that it does not stand idle while the next is made."""
+        for shard in self.settled:
+            shard.result()
+        for path in [*self.folder.rglob("*"), self.folder]:
+            _settle(path)
+
+
+def _settle(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _is(file: Path, known: Mapping[str, Any]) -> bool:
@@ -155,18 +165,22 @@ def work_folder(target: Path, job: Any, *, force: bool = False) -> Iterator[Work
     ``job`` is what is asked for: a folder that was begun for another job is emptied. Raises UsageError where ``target`` exists
     (``force`` replaces what this module wrote, and nothing else), cannot be written, or is being written by another process.
     """
+    _recover(target)
     refuse_target(target, force=force)
     folder = target.parent / f".{target.name}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / JOURNAL).open("a+", encoding="utf-8") as journal:
+        with (folder / JOURNAL).open("a+", encoding="utf-8") as journal, ThreadPoolExecutor(1) as settling:
             _lock(journal, target)
-            yield Work(folder, journal, _resume(folder, journal, _job_id(job)))
-            (folder / JOURNAL).unlink()
+            work = Work(folder, journal, _resume(folder, journal, _job_id(job)), settling)
+            yield work
+            work.settle()
             _take_place(folder, target)
+            (target / JOURNAL).unlink()
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EEXIST):
-            raise UsageError(f"{target}: cannot be written: {error.strerror}; make room and run again to go on, or choose another --out") from None
+        if error.errno in UNWRITABLE:
+            where = f" ({error.filename})" if error.filename else ""
+            raise UsageError(f"{target}: cannot be written: {error.strerror}{where}; make room and run again to go on, or choose another --out") from None
         raise
 
 
@@ -225,6 +239,14 @@ def _line(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _recover(target: Path) -> None:
+    """Put back what was being replaced when its replacer was killed between two renames, and finish removing what was replaced."""
+    for old in target.parent.glob(f".{glob.escape(target.name)}.*.old"):
+        if (old / "model").is_dir() and not os.path.lexists(target):
+            os.replace(old / "model", target)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _take_place(folder: Path, target: Path) -> None:

@@ -157,18 +157,20 @@ def _kind(manifest: str, *, ledger_only: bool) -> dict[str, str]:
 @click.option("--source", required=True, help="The model that it was made of: a folder or a hub id.")
 @json_option
 def verify_checkpoint(folder: Path, source: str, as_json: bool) -> None:
-    """Compare a quantized model with its source, tensor by tensor. Code 1 where something is wrong."""
+    """Compare a quantized, dequantized or stitched model with its source (of a stitched one, the base). Code 1 where something is wrong."""
     from curator.checkpoints import verify as converted
     from curator.quantize.oneshot import fetch
     from curator.quantize.verify import verify
 
-    faults = converted.faults(folder, source=fetch(source)) if converted.is_ours(folder) else verify(folder, fetch(source))
+    ours = converted.is_ours(folder)
+    faults = converted.faults(folder, source=fetch(source)) if ours else verify(folder, fetch(source))
     if as_json:
         print_json({"ok": not faults, "faults": faults})
     elif faults:
         click.echo("\n".join(faults))
     else:
-        click.echo(f"{folder}: names, shapes, types and targets are those of {source}; what was neither quantized nor smoothed has its bytes")
+        good = "what was taken from it as it was has its bytes" if ours else "what was neither quantized nor smoothed has its bytes"
+        click.echo(f"{folder}: names, shapes, types and targets are those of {source}; {good}")
     if faults:
         sys.exit(ANSWER_IS_NO)
 

@@ -36,7 +36,8 @@ def exact(codes: np.ndarray, scales: np.ndarray, block: tuple[int, int], dtype: 
     value = np.where(exponent == 0, mantissa / 8 * 2.0**-6, (1 + mantissa / 8) * 2.0 ** (exponent - 7.0)) * np.where(sign == 1, -1.0, 1.0)
     value[(codes & 127) == 127] = np.nan
     spread = scales.astype(np.float64).repeat(block[0], 0).repeat(block[1], 1)[: codes.shape[0], : codes.shape[1]]
-    product = value * spread
+    with np.errstate(invalid="ignore"):  # zero times infinity
+        product = value * spread
     bits, least, most = PRECISION[dtype]
     step = np.maximum(np.frexp(product)[1], least) - bits
     rounded = np.ldexp(np.rint(np.ldexp(product, -step)), step)
@@ -44,8 +45,9 @@ def exact(codes: np.ndarray, scales: np.ndarray, block: tuple[int, int], dtype: 
 
 
 def ours(codes: np.ndarray, scales: np.ndarray, block: tuple[int, int], dtype: str) -> np.ndarray:
-    made = fp8.dequantize(torch.from_numpy(codes), torch.from_numpy(scales), block, getattr(torch, dtype))
-    if fp8.has_nan(bytearray(codes.tobytes()), codes.size):
+    by = fp8.factors(torch.from_numpy(scales), block, codes.shape[1], getattr(torch, dtype))
+    made = fp8.dequantize(torch.from_numpy(codes), by, 0, fp8.room(codes.size, getattr(torch, dtype)))
+    if not by.finite or fp8.has_nan(bytearray(codes.tobytes()), codes.size):
         fp8.put_nan(made, torch.from_numpy(codes))
     return made.double().numpy()
 
@@ -155,8 +157,30 @@ def test_strips_within_a_block_and_stacked_experts_are_the_same_numbers(tmp_path
     right = np.concatenate([exact(codes[n].numpy(), scales[n].numpy(), (32, 20), "bfloat16") for n in range(2)])
     for most in (50, 50 * 7, 50 * 33, 50 * 1000):
         with reading.Reader() as reader:
-            made = torch.cat(list(dequantize.strips(scaled, reader, dtype="bfloat16", most=most)))
+            made = torch.cat([strip.clone() for strip in dequantize.strips(scaled, reader, dtype="bfloat16", most=most)])
         assert np.array_equal(made.double().numpy(), right), most
+
+
+def test_scales_that_are_no_numbers_and_blocks_larger_than_the_matrix(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    codes = torch.arange(256, dtype=torch.uint8).reshape(16, 16)
+    scales = torch.tensor([[1.0, float("nan")], [float("inf"), 3e38]])
+    tensors = {"a.weight": codes, "a.weight_scale_inv": scales, "b.weight": codes[:8, :8].contiguous(), "b.weight_scale_inv": torch.ones(1, 1)}
+    save_file({n: t.view(torch.float8_e4m3fn) if n.endswith("weight") else t for n, t in tensors.items()}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"dtype": ["odd"], "quantization_config": {"weight_block_size": [8, 8]}}))
+    dequantize.dequantize(tmp_path, tmp_path.parent / "made")
+    made = tiny.load_all(tmp_path.parent / "made")
+    right = exact(codes.numpy(), scales.numpy(), (8, 8), "bfloat16")
+    assert np.array_equal(made["a.weight"].double().numpy(), right, equal_nan=True)
+    assert set(made["a.weight"].view(torch.int16)[made["a.weight"].isnan()].tolist()) == {0x7FC0}  # one NaN, on every device
+    del tensors["a.weight"], tensors["a.weight_scale_inv"]
+    save_file({n: t.view(torch.float8_e4m3fn) if n.endswith("weight") else t for n, t in tensors.items()}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"quantization_config": {"weight_block_size": [10**12, 10**12]}}))
+    dequantize.dequantize(tmp_path, tmp_path.parent / "made", force=True)
+    assert np.array_equal(
+        tiny.load_all(tmp_path.parent / "made")["b.weight"].double().numpy(), exact(codes[:8, :8].numpy(), np.ones((1, 1)), (8, 8), "bfloat16"), equal_nan=True
+    )
 
 
 def test_stacked_experts_by_another_name_are_found(tmp_path: Path) -> None:
@@ -208,8 +232,9 @@ def test_a_model_that_is_not_fp8_is_refused(tmp_path: Path, run: Callable[..., t
 
 
 def test_no_block_size_and_no_such_device_and_a_taken_target(minimax: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--device"):
-        dequantize.dequantize(minimax, tmp_path / "out", device="cuda:99")
+    for device in ("cuda:99", "meta", "nonsense"):
+        with pytest.raises(UsageError, match="--device"):
+            dequantize.dequantize(minimax, tmp_path / "out", device=device)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="choose another"):

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("compressed_tensors")
 pytestmark = pytest.mark.model
 
-from curator.checkpoints import stitch, verify, writing  # noqa: E402
+from curator.checkpoints import reading, stitch, verify  # noqa: E402
 from curator.checkpoints.dequantize import dequantize  # noqa: E402
 from curator.errors import UsageError  # noqa: E402
 from tests.model import tiny  # noqa: E402
@@ -41,7 +41,11 @@ def test_what_was_written_is_good(made: Path) -> None:
         verify.faults(made / "fp8")
 
 
-def spoil_tensor(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def test_a_source_that_is_another_model_is_told(made: Path) -> None:
+    assert any("no weight_block_size" in fault for fault in verify.faults(made / "plain", source=made / "plain"))
+
+
+def spoil_tensor(folder: Path, change: Callable[[dict[str, Any]], None], *, manifest: str = "curate-stitch.json") -> None:
     """Change tensors and give the manifest the new digests, as one would who means to hide it."""
     tensors = tiny.load_all(folder)
     change(tensors)
@@ -49,10 +53,10 @@ def spoil_tensor(folder: Path, change: Callable[[dict[str, Any]], None]) -> None
     from safetensors.torch import save_file
 
     save_file(tensors, file)
-    path = folder / "curate-stitch.json"
-    manifest = json.loads(path.read_text())
-    manifest["files"][file.name] = {"sha256": writing.sha256(file), "bytes": file.stat().st_size}
-    path.write_text(json.dumps(manifest))
+    path = folder / manifest
+    described = json.loads(path.read_text())
+    described["files"][file.name] = {"sha256": reading.sha256(file), "bytes": file.stat().st_size}
+    path.write_text(json.dumps(described))
 
 
 def spoil_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -80,6 +84,8 @@ NORM = "model.layers.0.input_layernorm.weight"
         (lambda f: spoil_config(f, lambda q: q["config_groups"].pop("group_1")), "not of the format float-quantized"),
         (lambda f: spoil_config(f, lambda q: q.update(ignore=[])), "does not say that it is left"),
         (lambda f: spoil_config(f, lambda q: q["config_groups"]["group_1"]["weights"].update(group_size=32)), "should have shape"),
+        (lambda f: spoil_config(f, lambda q: q.update(config_groups=["x"])), "not as compressed-tensors has it"),
+        (lambda f: spoil_config(f, lambda q: q["config_groups"]["group_1"].update(targets=["re:("])), "not as compressed-tensors has it"),
         (lambda f: (f / "curate-stitch.json").write_text("{}"), "cannot be read"),
         (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-1]), "truncated"),
     ],
@@ -89,3 +95,37 @@ def test_each_kind_of_tampering_is_told(made: Path, tmp_path: Path, spoil: Calla
     shutil.copytree(made / "mixed", folder)
     spoil(folder)
     assert any(said in fault for fault in verify.faults(folder, source=made / "fp8")), verify.faults(folder, source=made / "fp8")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda t: t.pop(NORM), f"{NORM}: not there"),
+        (lambda t: t.update({NORM: t[NORM] * 2}), f"{NORM}: not as in"),
+        (lambda t: t[Q].mul_(1.01), f"{Q}: not the numbers of"),
+        (lambda t: t[Q][:, -1].neg_(), f"{Q}: not the numbers of"),
+        (lambda t: t.update({Q: t[Q].T.contiguous()}), f"{Q}: not the numbers of"),
+        (lambda t: t.update({Q: torch.full_like(t[Q], float("nan"))}), f"{Q}: not the numbers of"),
+    ],
+)
+def test_numbers_that_are_not_those_of_the_fp8_model_are_told(made: Path, tmp_path: Path, spoil: Callable[[dict[str, Any]], Any], said: str) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(made / "plain", folder)
+    spoil_tensor(folder, spoil, manifest="curate-dequantize.json")
+    assert verify.faults(folder) == []
+    assert any(said in fault for fault in verify.faults(folder, source=made / "fp8")), verify.faults(folder, source=made / "fp8")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_model_in_either_type_and_with_scales_of_any_is_found_good(made: Path, tmp_path: Path, dtype: str) -> None:
+    shutil.copytree(made / "fp8", tmp_path / "fp8")
+    tensors = tiny.load_all(tmp_path / "fp8")
+    kinds = [torch.float32, torch.bfloat16, torch.float16, torch.float8_e8m0fnu]
+    for number, name in enumerate(n for n in tensors if n.endswith("_scale_inv")):
+        tensors[name] = (tensors[name].clamp(min=2**-12)).to(kinds[number % 4])
+        tensors[name.removesuffix("_scale_inv")].view(torch.uint8)[0, :2] = torch.tensor([0x7F, 0x01], dtype=torch.uint8)
+    for file in (tmp_path / "fp8").glob("*.safetensors"):
+        file.unlink()
+    tiny.save_shards(tensors, tmp_path / "fp8", 2)
+    dequantize(tmp_path / "fp8", tmp_path / "out", dtype=dtype)
+    assert verify.faults(tmp_path / "out", source=tmp_path / "fp8") == []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from curator.checkpoints import reading, writing
+from curator.checkpoints import reading, stream, writing
 from curator.errors import QuantizeError, UsageError
 
 
@@ -125,6 +125,89 @@ def test_links_out_of_the_folder_are_refused_and_those_of_the_hubs_cache_followe
     found = reading.open_checkpoint(snapshot)
     assert set(found.tensors) == {"a", "b"}
     assert writing.companions(found.folder) == []
+
+
+def test_links_in_a_circle_and_what_is_no_file_are_refused_and_nothing_waits_for_them(folder: Path) -> None:
+    import os
+
+    os.mkfifo(folder / "model.safetensors")
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+    said = refused(folder)
+    assert "config.json: not a file" in said
+    assert "model.safetensors is missing, or no file" in said
+    for name in ("model.safetensors", "config.json"):
+        (folder / name).unlink()
+        (folder / name).symlink_to(folder / name)
+    said = refused(folder)
+    assert "config.json: not a file" in said
+    assert "model.safetensors is missing, or no file" in said
+    assert writing.companions(folder) == []
+
+
+def test_a_target_that_was_being_replaced_when_its_replacer_was_killed_is_put_back(tmp_path: Path) -> None:
+    old = tmp_path / ".out.x.old"
+    (old / "model").mkdir(parents=True)
+    (old / "model/curate-stitch.json").write_text("{}")
+    with pytest.raises(UsageError, match="--force"), writing.work_folder(tmp_path / "out", "job"):
+        pytest.fail("the target is taken")
+    assert (tmp_path / "out/curate-stitch.json").is_file()
+    assert not old.exists()
+
+
+def test_a_run_that_was_killed_before_the_last_rename_keeps_what_it_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = writing.plan_shards([planned("a", 40), planned("b", 40)], limit=40)
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_take_place", killed)
+        with pytest.raises(KeyboardInterrupt), writing.work_folder(tmp_path / "out", "job") as work:
+            writing.write_checkpoint(work, shards, progress=lambda *_: None)
+    inode = (tmp_path / ".out.partial" / shards[0].name).stat().st_ino
+    with writing.work_folder(tmp_path / "out", "job") as work:
+        writing.write_checkpoint(work, shards, progress=lambda *_: None)
+    assert (tmp_path / "out" / shards[0].name).stat().st_ino == inode
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+    assert "journal.jsonl" not in [p.name for p in (tmp_path / "out").iterdir()]
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [1], [7, 0, 5], [16], [17], [3] * 40, [100], [5, 64, 3]])
+def test_a_stream_of_pieces_is_what_was_given_whatever_their_sizes(sizes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import hashlib
+
+    monkeypatch.setattr(stream, "BLOCK", 16)
+    buffer = bytearray(128)
+
+    def pieces() -> Iterator[memoryview]:
+        for number, size in enumerate(sizes):
+            buffer[:] = bytes([number]) * 128  # each piece is good until the next is asked for
+            yield memoryview(buffer)[:size]
+
+    right = b"".join(bytes([number]) * size for number, size in enumerate(sizes))
+    with (tmp_path / "x").open("wb") as opened:
+        about = stream.write(pieces(), opened)
+    assert (tmp_path / "x").read_bytes() == right
+    assert about == {"sha256": hashlib.sha256(right).hexdigest(), "bytes": len(right)}
+
+
+def test_a_disk_that_is_full_is_told_and_the_run_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def write(self, _: memoryview) -> int:
+            raise OSError(28, "No space left on device")
+
+    write = stream.write
+    shards = writing.plan_shards([planned("a", 40), planned("b", 40)], limit=40)
+    done: list[str] = []
+    monkeypatch.setattr(stream, "write", lambda pieces, opened: write(pieces, Full() if done else opened))
+    with pytest.raises(UsageError, match="No space left on device"), writing.work_folder(tmp_path / "out", "job") as work:
+        writing.write_checkpoint(work, shards, progress=lambda name, *_: done.append(name))
+    assert done == [shards[0].name]
+    monkeypatch.setattr(stream, "write", write)
+    with writing.work_folder(tmp_path / "out", "job") as work:
+        assert list(work.finished) == done
+        writing.write_checkpoint(work, shards, progress=lambda *_: None)
 
 
 def test_pickles_are_refused(folder: Path) -> None:

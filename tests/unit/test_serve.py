@@ -122,3 +122,20 @@ def test_targets_match_what_they_should_and_nothing_else(inside: list[str], outs
     assert made == targets
     for name in [*inside, *outside]:
         assert any(re.match(t[3:], name) if t.startswith("re:") else t == name for t in made) == (name in inside)
+
+
+@pytest.mark.parametrize("group", [None, {"weights": {}}, {"targets": None}, {"targets": ["re:("]}, {"targets": [3]}, {"targets": [], "weights": [1]}])
+def test_groups_that_mean_nothing_are_refused(run: Run, tmp_path: Path, group: Any) -> None:
+    folder = model(tmp_path, "qwen3_moe", {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"g": group}})
+    code, _, err = run("serve-script", folder)
+    assert (code, "config_groups that have targets" in err) == (5, True), err
+
+
+def test_a_folder_that_is_called_like_an_option_runs_nothing(run: Run, tmp_path: Path) -> None:
+    folder = model(tmp_path, "qwen3_moe", None).rename(tmp_path / "--x $(touch owned)")
+    code, text, _ = run("serve-script", folder)
+    assert code == 0
+    (tmp_path / "vllm").write_text("#!/bin/sh\n")
+    (tmp_path / "vllm").chmod(0o755)
+    subprocess.run(["bash", "-c", text], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, cwd=tmp_path, check=True)
+    assert not (tmp_path / "owned").exists()
