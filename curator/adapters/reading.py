@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import IO, Any, cast
 
+from curator.adapters import pages
 from curator.data import Row, Sampling, Where
 from curator.errors import SourceError
 
@@ -187,7 +188,10 @@ def _parquet(file: File) -> Any:
     import pyarrow.parquet as pq
 
     with _damage_told(file):
-        return pq.ParquetFile(file.open(), buffer_size=1 << 20)
+        stream = pages.Watched(file.name, file.open())
+        table = pq.ParquetFile(stream, buffer_size=1 << 20)
+        stream.expect(table.metadata)
+        return table
 
 
 @contextmanager
