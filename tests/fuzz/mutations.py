@@ -12,6 +12,8 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -174,6 +176,11 @@ def row_files() -> dict[str, bytes]:
     lines = b"".join(json.dumps(r).encode() + b"\n" for r in ROWS)
     table = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([{"messages": r.get("messages"), "a": str(r["a"])} for r in (ROWS[0], ROWS[0])]), table)
+    odd = io.BytesIO()
+    call = {"function": {"name": "f", "arguments": {"at": datetime(2024, 1, 1), "cost": Decimal("1.5"), "raw": b"\xff\0", "none": None}}}
+    turns = [{"role": "user", "content": "call it"}, {"role": "assistant", "content": "yes", "tool_calls": [call]}]
+    pairs = pa.array([[("k", 1)]] * 2, pa.map_(pa.string(), pa.int64()))
+    pq.write_table(pa.Table.from_pylist([{"messages": turns, "b": b"bytes", "c": datetime(2024, 1, 1)}] * 2).append_column("a", pairs), odd)
     return {
         "a.jsonl": lines,
         "a.json": json.dumps(list(ROWS)).encode(),
@@ -183,6 +190,7 @@ def row_files() -> dict[str, bytes]:
         "a.jsonl.gz": gzip.compress(lines, mtime=0),
         "a.jsonl.zst": zstandard.ZstdCompressor().compress(lines),
         "a.parquet": table.getvalue(),
+        "b.parquet": odd.getvalue(),
     }
 
 
