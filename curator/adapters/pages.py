@@ -6,6 +6,7 @@ Headers are Thrift structs in the compact protocol (thrift-compact-protocol.md a
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -14,8 +15,26 @@ from curator.errors import SourceError
 MOST_PAGE_BYTES = 256 << 20  # of one page, unpacked; writers make pages of 1 MB
 MOST_VALUES = 64 << 20  # of one column in one row group; a run of equal values takes no room in the file
 MOST_HEADER_BYTES = 16 << 20  # Arrow's own limit; a header has 20 bytes, and more with statistics
-MOST_DEPTH = 10  # of structs within structs; a header has three
+MOST_DEPTH = 20  # of structs and lists within each other; a footer has eight
 SLACK = 1 << 20  # by which a footer may be wrong beside twice what it says
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column in one row group, as the footer tells it: the name of its outermost field, where its pages start, and their bytes."""
+
+    name: str
+    start: int
+    packed: int
+    unpacked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One row group, as the footer tells it."""
+
+    rows: int
+    columns: tuple[Column, ...]
 
 
 @dataclass(slots=True)
@@ -39,10 +58,9 @@ class Watched(io.RawIOBase):
         self._at = 0
         self._chunks: list[Chunk] = []
 
-    def expect(self, metadata: Any) -> None:
-        """Learn from a footer (pyarrow.parquet.FileMetaData) where the pages are."""
-        groups = (metadata.row_group(n) for n in range(metadata.num_row_groups))
-        self._chunks = [_chunk(group.column(n)) for group in groups for n in range(group.num_columns)]
+    def expect(self, groups: Sequence[Group]) -> None:
+        """Learn from a footer where the pages are."""
+        self._chunks = [Chunk(c.start, c.start + c.packed, c.unpacked) for group in groups for c in group.columns]
 
     def readable(self) -> bool:
         return True
@@ -106,12 +124,27 @@ class Watched(io.RawIOBase):
             raise SourceError(f"{self.name}: a column of more than {MOST_VALUES:,} values in one row group; write it anew with smaller ones")
 
 
-def _chunk(column: Any) -> Chunk:
-    starts = [column.data_page_offset]
-    if column.has_dictionary_page and column.dictionary_page_offset:
-        starts.append(column.dictionary_page_offset)
-    start = min(starts)
-    return Chunk(start, start + column.total_compressed_size, column.total_uncompressed_size)
+def groups(metadata: Any) -> list[Group]:
+    """The row groups of a footer (pyarrow.parquet.FileMetaData). Raises ValueError.
+
+    Not by ``metadata.row_group(n).column(m)``: where statistics of a column contradict its schema, pyarrow ends the process there."""
+    sink = io.BytesIO()
+    metadata.write_metadata_file(sink)
+    footer, _ = _struct(sink.getvalue(), len(b"PAR1"))
+    return [Group(_number(group, 3), tuple(map(_column, _listed(group, 1)))) for group in _listed(footer, 4)]
+
+
+def _column(described: Any) -> Column:
+    facts = described.get(3) if isinstance(described, dict) else None
+    path = [part for part in _listed(facts, 3) if isinstance(part, bytes)]
+    starts = [start for start in (_number(facts, 9), _number(facts, 11)) if start > 0]  # of the data, and of the dictionary
+    name = path[0].decode("utf-8", "replace") if path else ""
+    return Column(name, min(starts, default=0), max(0, _number(facts, 7)), max(0, _number(facts, 6)))
+
+
+def _listed(fields: Any, field: int) -> list[Any]:
+    value = fields.get(field) if isinstance(fields, dict) else None
+    return value if isinstance(value, list) else []
 
 
 def _number(fields: Any, field: int) -> int:
@@ -157,20 +190,22 @@ def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
         return None, at + (8 if kind == 7 else 1)
     if kind == 8:
         size, at = _varint(data, at)
-        return None, at + size
+        return data[at : at + size], at + size
     if kind in (9, 10) and depth < MOST_DEPTH:
-        return None, _after_list(data, at, depth)
+        return _list(data, at, depth)
     if kind == 12 and depth < MOST_DEPTH:
         return _struct(data, at, depth)
-    raise ValueError("a page header holds what none may")
+    raise ValueError("a header holds what none may")
 
 
-def _after_list(data: bytes, at: int, depth: int) -> int:
+def _list(data: bytes, at: int, depth: int) -> tuple[list[Any], int]:
     kind, size = data[at] & 15, data[at] >> 4
     at += 1
     if size == 15:
         size, at = _varint(data, at)
+    values: list[Any] = []
     for _ in range(size):
-        data[at]
-        _, at = _value(data, at, kind, depth + 1)
-    return at
+        data[at]  # a list that goes on behind the end is none
+        value, at = _value(data, at, kind, depth + 1)
+        values.append(value)
+    return values, at

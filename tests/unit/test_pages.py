@@ -153,7 +153,7 @@ def test_headers_that_come_in_pieces_are_seen_whole() -> None:
     for data, refused in ((lying, True), (honest, False)):
         table = pq.ParquetFile(io.BytesIO(data))
         watched = pages.Watched("a.parquet", Trickle(data))
-        watched.expect(table.metadata)
+        watched.expect(pages.groups(table.metadata))
         watched.seek(table.metadata.row_group(0).column(0).data_page_offset)
         outcome = None
         try:
@@ -170,3 +170,28 @@ def test_a_header_that_is_none_is_told() -> None:
     for broken in (b"\x1b" * 40, b"\x15" + b"\xff" * 40, b"\x1c" * 40):
         with pytest.raises(SourceError, match="damaged or cut short"):
             rows(data[:place] + broken + data[place + 40 :])
+
+
+def test_no_byte_of_a_schema_ends_the_process() -> None:
+    """Where the statistics of a column contradict its schema, pyarrow ends the process when it is asked for the column's metadata."""
+    code = """if True:
+        import io
+        from curator.adapters import reading
+        from curator.data import Where
+        from curator.errors import SourceError
+        from tests.fuzz import mutations
+        pages, footer = mutations.parquet_parts()
+        refused = 0
+        for place in range(120):
+            spoilt = bytearray(footer)
+            spoilt[place] = (spoilt[place] + 16) % 256
+            data = pages + bytes(spoilt) + len(spoilt).to_bytes(4, "little") + b"PAR1"
+            try:
+                list(reading.read([reading.File("a.parquet", lambda: io.BytesIO(data))], Where(), seed="1", sampling="head"))
+            except SourceError:
+                refused += 1
+        print(refused)
+    """
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) > 20
