@@ -261,8 +261,13 @@ def _take_place(folder: Path, target: Path) -> None:
         return
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
     os.replace(target, old / "build")
-    os.replace(folder, target)
-    shutil.rmtree(old, ignore_errors=True)
+    try:
+        os.replace(folder, target)
+    except BaseException:
+        os.replace(old / "build", target)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def file_table(folder: Path, *, marker: str = MANIFEST, known: Mapping[str, dict[str, Any]] | None = None) -> dict[str, dict[str, Any]]:

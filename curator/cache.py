@@ -38,6 +38,7 @@ MAGIC = b"curate-batch/1"
 MOST_BYTES = 10 << 30  # of the whole cache, where CURATE_CACHE_SIZE says nothing else
 MOST_BATCH_BYTES = 1 << 30  # unpacked; a batch is a few MB
 PATIENCE = 600.0  # seconds to wait for another build that makes the batch we want; then we make it ourselves
+STALE = 3600.0  # seconds after which nobody is writing a half-written file any more
 LIBRARIES = ("datasets", "jinja2", "langdetect", "pyarrow", "tokenizers", "transformers")  # whose versions may change a document
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 Note = Callable[[str], None]
@@ -88,6 +89,7 @@ class Cache:
     def prune(self, *, most: int, unused_for: float | None = None) -> list[Kept]:
         """Remove entries, the longest unused first, until ``most`` bytes are left; and those unused for so many seconds.
         An entry that a build works on stays. Returns what was removed."""
+        self._sweep()
         found, gone = self.entries(), []
         total = sum(k.bytes for k in found)
         for kept in found:
@@ -96,6 +98,13 @@ class Cache:
                 total -= kept.bytes
                 gone.append(kept)
         return gone
+
+    def _sweep(self) -> None:
+        """Remove what runs that were killed had half-written. What is written is renamed within seconds."""
+        for partial in [*self.folder.glob("streams/??/*/.*.partial"), *self.folder.glob("commits/.*.partial")]:
+            with suppress(OSError):
+                if time.time() - partial.stat().st_mtime > STALE:
+                    partial.unlink()
 
     def clear(self) -> list[Kept]:
         """Remove all that no build works on. Returns what was removed."""
@@ -154,10 +163,18 @@ class Entry:
         """A kept batch; None where it is not there, or not whole: then it is named, and gone."""
         file = self._file(number)
         try:
-            return unpacked(file.read_bytes(), self.stream, self.resolved)
+            data = file.read_bytes()
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        except OSError as error:  # it may be whole: the next run finds out
+            self.cache.say(f"cache: {file} cannot be read ({error.strerror or error}); {self.stream.key} is pulled again from there")
+            return None
+        try:
+            batch = unpacked(data, self.stream, self.resolved)
+            if batch.mark.batches != number + 1:
+                raise ValueError(f"it is batch {batch.mark.batches}, not {number + 1}")
+            return batch
+        except (ValueError, KeyError, TypeError, struct.error) as error:
             self.cache.say(f"cache: {file} is damaged ({error}); {self.stream.key} is pulled again from there")
             with suppress(OSError):
                 file.unlink()

@@ -24,6 +24,7 @@ CALL_ROLES = frozenset({"function_call", "tool_call"})
 CALL_TAG = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.S)
 RESPONSE_TAG = re.compile(r"^\s*<tool_response>\s*(.*?)\s*</tool_response>\s*$", re.S)
 THINK_TAG = re.compile(r"^\s*<think>\s*(.*?)\s*</think>\s*", re.S)
+MOST_DEPTH = 50  # of the arguments of a call and of the schemas of tools; what is deeper is left out
 CODE_CONTEST_LANGUAGES = {1: "python", 2: "cpp", 3: "python", 4: "java"}  # of deepmind/code_contests: 1 is Python 2, 3 is Python 3
 
 
@@ -180,12 +181,13 @@ def deepmind_code_contests(row: Values, options: Options) -> Result:
 def _solutions(value: Any) -> Iterator[tuple[str | None, str]]:
     """(language, code) from {language: [..], solution: [..]} or [{language, solution}, ..]."""
     if isinstance(value, Mapping):
-        pairs = zip(value.get("language") or [], value.get("solution") or [], strict=False)
+        pairs = zip(_listed(value.get("language")), _listed(value.get("solution")), strict=False)
         value = [{"language": language, "solution": solution} for language, solution in pairs]
     for item in value if isinstance(value, list) else []:
         code = item.get("solution") if isinstance(item, Mapping) else None
         if isinstance(code, str) and code.strip():
-            yield CODE_CONTEST_LANGUAGES.get(item.get("language")), code
+            language = item.get("language")
+            yield CODE_CONTEST_LANGUAGES.get(language) if isinstance(language, int) else None, code
 
 
 def _conversation(row: Values, options: Options, turns: Any, *, tools: Any = None) -> Result:
@@ -218,8 +220,8 @@ def _message(turn: Any) -> Message | Drop:
         return content
     if role == "tool":
         inner = RESPONSE_TAG.match(content)
-        call_id, tool = turn.get("tool_call_id"), turn.get("name")
-        return Message("tool", inner[1] if inner else content, tool_call_id=call_id, name=tool)
+        call_id, tool = _text(turn.get("tool_call_id")), _text(turn.get("name"))
+        return Message("tool", inner[1] if inner else content, tool_call_id=call_id or None, name=tool or None)
     if role != "assistant":
         return Message(role, content)
     return _assistant(turn, content, is_call=str(name).lower() in CALL_ROLES)
@@ -228,7 +230,7 @@ def _message(turn: Any) -> Message | Drop:
 def _assistant(turn: Mapping[str, Any], content: str, *, is_call: bool) -> Message:
     """An assistant's turn with its reasoning and calls, whether they stand in fields or in tags."""
     reasoning = next((r for k in ("reasoning_content", "reasoning", "thinking") if isinstance(r := turn.get(k), str) and r.strip()), None)
-    calls = tuple(c for c in map(_call, _decoded(turn.get("tool_calls")) or []) if c)
+    calls = tuple(c for c in map(_call, _listed(_decoded(turn.get("tool_calls")))) if c)
     if reasoning is None and (thought := THINK_TAG.match(content)):
         reasoning, content = thought[1] or None, content[thought.end() :]
     if not calls and is_call:
@@ -250,7 +252,7 @@ def _call(value: Any) -> ToolCall | None:
     arguments = _decoded(inner.get("arguments", inner.get("parameters", {})))
     if not isinstance(name, str) or not name:
         return None
-    given = arguments if isinstance(arguments, Mapping) else {} if arguments is None else _text(arguments)
+    given = _plain(arguments) if isinstance(arguments, Mapping) else {} if arguments is None else _text(arguments)
     return ToolCall(name, given, str(value.get("id") or ""))
 
 
@@ -268,7 +270,22 @@ def _content(value: Any) -> str | Drop:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+    return value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """What JSON can say of a value: parquet has times, decimals, bytes and pairs, which templates and the cache cannot write."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if depth < MOST_DEPTH and isinstance(value, Mapping):
+        return {k if isinstance(k, str) else str(k): _plain(v, depth + 1) for k, v in value.items()}
+    if depth < MOST_DEPTH and isinstance(value, (list, tuple)):
+        return [_plain(v, depth + 1) for v in value]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else "…" if isinstance(value, (Mapping, list, tuple)) else str(value)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _decoded(value: Any) -> Any:
@@ -288,7 +305,7 @@ def _second(row: Values, options: Options) -> Any:
 def _schemas(value: Any) -> tuple[Mapping[str, Any], ...]:
     """Tool schemas as chat templates take them: {type: function, function: {...}}."""
     value = _decoded(value)
-    found = [t for t in value if isinstance(t, Mapping)] if isinstance(value, list) else []
+    found = [_plain(t) for t in _listed(value) if isinstance(t, Mapping)]
     return tuple(t if "function" in t else {"type": "function", "function": t} for t in found)
 
 

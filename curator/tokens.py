@@ -16,7 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator import network
+from curator import chat_template, network
+from curator.chat_template import MOST_CHARACTERS
 from curator.data import Conversation, Document, Drop, Message, Tokens, ToolCall
 from curator.errors import SourceError
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-MOST_CHARACTERS = 4_000_000  # of one document; the rest could not be placed in any sample
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tiktoken.model", "tokenizer_config.json", "special_tokens_map.json")
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 STARTER = "starter"
@@ -36,6 +36,10 @@ Rendered = tuple[str, tuple[str, ...]]  # the text, and the repairs it took
 
 class TemplateRejects(Exception):
     """The chat template raised for a conversation."""
+
+
+class TemplateExceeds(TemplateRejects):
+    """The chat template went past its bounds for a conversation: no repair makes it shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,17 @@ class Encoder:
     def dialect(self) -> Dialect:
         """What the chat template can take."""
         return probe(self._apply) if self.template else Dialect(chat=False)
+
+    def refuse_endless_template(self) -> None:
+        """Raise SourceError where two short turns are too much for the chat template: every row would cost as much, and be dropped."""
+        if not self.template:
+            return
+        try:
+            self._apply([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], [])
+        except TemplateExceeds as error:
+            raise SourceError(f"tokenizer {self.identity.id}: {error}, for two short turns; mend its chat_template, or use another tokenizer") from None
+        except TemplateRejects:
+            pass  # it may want other turns; probing tells
 
     def encode(self, documents: Sequence[Document]) -> Iterator[Tokens | Drop]:
         """One answer for each document, in order. Chat is rendered with its own special tokens; plain text gets those that
@@ -154,10 +169,24 @@ class Encoder:
 
     def _apply(self, messages: list[dict[str, Any]], tools: list[Mapping[str, Any]]) -> str:
         """The chat template over plain dictionaries. Raises TemplateRejects for whatever goes wrong in it."""
+        given = {"messages": messages, "tools": tools or None, "documents": None, "add_generation_prompt": False}
         try:
-            return str(self.tokenizer.apply_chat_template(messages, tools=tools or None, tokenize=False))
+            template = self.tokenizer.get_chat_template(None, tools or None)  # there may be one of its own for tools
+            if template not in self._compiled:
+                self._compiled[template] = chat_template.compile(template)
+            return self._compiled[template](**self._marks, **given)
+        except chat_template.Exceeds as error:
+            raise TemplateExceeds(str(error)) from None
         except Exception as error:  # noqa: BLE001 - a template is a program from outside; it can raise anything
             raise TemplateRejects(f"{type(error).__name__}: {error}"[:300]) from None
+
+    @cached_property
+    def _compiled(self) -> dict[str, Callable[..., str]]:
+        return {}
+
+    @cached_property
+    def _marks(self) -> dict[str, Any]:
+        return dict(self.tokenizer.special_tokens_map)
 
 
 def _was_plain(tokens: Tokens) -> bool:
@@ -249,6 +278,8 @@ def render(conversation: Conversation, apply: Apply, dialect: Dialect) -> Render
             return current.messages[0].content, tuple(done)
         try:
             return apply([_plain(m, dialect) for m in current.messages], list(current.tools)), tuple(done)
+        except TemplateExceeds as error:
+            return Drop("template_rejected", str(error))
         except TemplateRejects as error:
             reason = str(error)
     return Drop("template_rejected", reason)
@@ -407,7 +438,8 @@ def load(name: str, *, revision: str | None = None, starter: Path | None = None)
     if backend is None:
         raise SourceError(f"tokenizer {name}: it has no fast form (tokenizer.json); curate needs one")
     template = tokenizer.chat_template or ""
-    template = template if isinstance(template, str) else template.get("default", "")
+    if not isinstance(template, str):  # several by name; all of them shape what is rendered
+        template = json.dumps(template, sort_keys=True)
     state = backend.to_str()
     fast = backend
     if backend.truncation is not None or backend.padding is not None:
@@ -421,7 +453,9 @@ def load(name: str, *, revision: str | None = None, starter: Path | None = None)
         chat_template_sha256=hashlib.sha256(template.encode()).hexdigest(),
         vocab_size=len(tokenizer),
     )
-    return Encoder(identity, tokenizer, fast, template)
+    encoder = Encoder(identity, tokenizer, fast, template)
+    encoder.refuse_endless_template()
+    return encoder
 
 
 def _commit(name: str, revision: str | None) -> str:

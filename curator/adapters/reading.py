@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import IO, Any, cast
 
+from curator.adapters import pages
 from curator.data import Row, Sampling, Where
 from curator.errors import SourceError
 
@@ -178,16 +179,23 @@ def _row(key: str, values: Mapping[str, Any] | str, size: int) -> Row:
 
 def parquet_columns(file: File) -> list[str]:
     """The columns of a parquet file, from its footer. Raises SourceError where it is none."""
-    table = _parquet(file)
+    table, _ = _parquet(file)
     with _damage_told(file):
         return list(table.schema_arrow.names)
 
 
-def _parquet(file: File) -> Any:
+def _parquet(file: File) -> tuple[Any, Sequence[pages.Group]]:
     import pyarrow.parquet as pq
 
     with _damage_told(file):
-        return pq.ParquetFile(file.open(), buffer_size=1 << 20)
+        stream = pages.Watched(file.name, file.open())
+        table = pq.ParquetFile(stream, buffer_size=1 << 20)
+        try:
+            groups = pages.groups(table.metadata)
+        except (ValueError, IndexError) as error:
+            raise SourceError(f"{file.name}: not a parquet file, damaged or cut short: its footer: {error}") from None
+        stream.expect(groups)
+        return table, groups
 
 
 @contextmanager
@@ -205,17 +213,17 @@ def _damage_told(file: File) -> Iterator[None]:
 
 
 def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
-    table, found = _parquet(file), parquet_columns(file)
+    (table, groups), found = _parquet(file), parquet_columns(file)
     missing = [c for c in columns if c not in found]
     if missing:
         raise SourceError(no_column(missing, found))
     starts = [0]
-    for group in range(table.num_row_groups):
-        starts.append(starts[-1] + table.metadata.row_group(group).num_rows)
+    for described in groups:
+        starts.append(starts[-1] + described.rows)
 
     def rows(group: int) -> Iterator[Row]:
         index = starts[group]
-        for batch in _batches(file, table, group, columns):
+        for batch in _batches(file, table, group, columns, rows=_batch_rows(groups[group], columns)):
             size = batch.nbytes // max(1, batch.num_rows)
             if size > MAX_ROW_BYTES:
                 yield from (Row(f"{file.name}#{index + n}", {}, size, broken=f"a row of {size >> 20} MiB") for n in range(batch.num_rows))
@@ -225,7 +233,7 @@ def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
                 yield _row(f"{file.name}#{index}", values, size)
                 index += 1
 
-    return [lambda group=group: rows(group) for group in range(table.num_row_groups)]  # type: ignore[misc]
+    return [lambda group=group: rows(group) for group in range(len(groups))]  # type: ignore[misc]
 
 
 def _values(batch: Any) -> Iterator[Mapping[str, Any] | str]:
@@ -241,17 +249,15 @@ def _values(batch: Any) -> Iterator[Mapping[str, Any] | str]:
             yield values
 
 
-def _batches(file: File, table: Any, group: int, columns: Sequence[str]) -> Iterator[Any]:
+def _batches(file: File, table: Any, group: int, columns: Sequence[str], *, rows: int) -> Iterator[Any]:
     with _damage_told(file):
-        yield from table.iter_batches(_batch_rows(table, group, columns), row_groups=[group], columns=list(columns) or None, use_threads=False)
+        yield from table.iter_batches(rows, row_groups=[group], columns=list(columns) or None, use_threads=False)
 
 
-def _batch_rows(table: Any, group: int, columns: Sequence[str]) -> int:
+def _batch_rows(group: pages.Group, columns: Sequence[str]) -> int:
     """Rows to decode at a time. A text that stands once in a column's dictionary can be the value of every row, so no row is
     taken for smaller than the whole of the largest column."""
-    described = table.metadata.row_group(group)
-    chunks = [described.column(n) for n in range(described.num_columns)]
-    sizes: list[int] = [c.total_uncompressed_size for c in chunks if not columns or c.path_in_schema.split(".")[0] in columns]
+    sizes = [column.unpacked for column in group.columns if not columns or column.name in columns]
     return max(1, min(BATCH_ROWS, BATCH_BYTES // max([1, *sizes])))
 
 

@@ -11,21 +11,26 @@ import json
 import random
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from curator import filters, mix, plain_yaml, plan, plugins, templates
+from curator import chat_template, filters, mix, plain_yaml, plan, plugins, templates
 from curator.adapters import reading
 from curator.catalog import Catalog, data_root, read_card
 from curator.data import Document, Drop, Origin, Where
 from curator.errors import CurateError, MixError
 from curator.formatters import Options
 from curator.tokens import Encoder, load
+from tests.chat_templates import TEMPLATES
 
 WORDS: tuple[bytes, ...] = (
     *(b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\\ud800", b"&a", b"*a", b"<<: *a", b"!!python/name:os.system", b"{{ row }}", b"{% for i in range(9) %}"),
     *(b"[" * 60, b"{" * 60, b"-", b": ", b"\t", b"null", b"1e999", b"9" * 400, b"-1", b"true", b"''", b'"', b"\n", b"\r", b"{{ row.x|join(row.y) }}"),
+    *(b"range(99999)", b"* 99999999", b"|center(9999999)", b"~ ns.x ~ ns.x", b"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", b"|replace('', m.content)"),
     *(b"messages", b"role", b"content", b"tool_calls", b"arguments", b"languages: all", b"num_samples: all", b"rotate([])", b"{{ hash() }}", b"\xe2\x80\xa8"),
 )
 ROWS: tuple[dict[str, Any], ...] = (
@@ -123,6 +128,19 @@ def try_template(data: bytes) -> str:
     return "read"
 
 
+def try_chat_template(data: bytes) -> str:
+    """A chat template over the conversations of the rows: it may raise what it wants, but it comes to an end."""
+    try:
+        render = chat_template.compile(data.decode("utf-8", "replace"))
+    except Exception:
+        return "refused"
+    kept = 0
+    for row in ROWS[:2]:
+        with suppress(Exception):
+            kept += len(render(messages=row["messages"], tools=row.get("tools"), bos_token="<s>", eos_token="</s>")) <= chat_template.MOST_CHARACTERS
+    return "read" if kept else "refused"
+
+
 def try_rows(name: str, data: bytes) -> str:
     """A file of rows, through every formatter, the filters and a tokenizer."""
     kept = 0
@@ -158,6 +176,11 @@ def row_files() -> dict[str, bytes]:
     lines = b"".join(json.dumps(r).encode() + b"\n" for r in ROWS)
     table = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([{"messages": r.get("messages"), "a": str(r["a"])} for r in (ROWS[0], ROWS[0])]), table)
+    odd = io.BytesIO()
+    call = {"function": {"name": "f", "arguments": {"at": datetime(2024, 1, 1), "cost": Decimal("1.5"), "raw": b"\xff\0", "none": None}}}
+    turns = [{"role": "user", "content": "call it"}, {"role": "assistant", "content": "yes", "tool_calls": [call]}]
+    pairs = pa.array([[("k", 1)]] * 2, pa.map_(pa.string(), pa.int64()))
+    pq.write_table(pa.Table.from_pylist([{"messages": turns, "b": b"bytes", "c": datetime(2024, 1, 1)}] * 2).append_column("a", pairs), odd)
     return {
         "a.jsonl": lines,
         "a.json": json.dumps(list(ROWS)).encode(),
@@ -167,7 +190,26 @@ def row_files() -> dict[str, bytes]:
         "a.jsonl.gz": gzip.compress(lines, mtime=0),
         "a.jsonl.zst": zstandard.ZstdCompressor().compress(lines),
         "a.parquet": table.getvalue(),
+        "b.parquet": odd.getvalue(),
     }
+
+
+def parquet_parts() -> tuple[bytes, bytes]:
+    """The pages of a parquet file of several row groups, and its footer: apart, so that each is changed with the other whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    rows = [{"messages": ROWS[0]["messages"], "a": "x" * n, "n": n} for n in range(300)]
+    pq.write_table(pa.Table.from_pylist(rows), sink, row_group_size=100, compression="zstd", data_page_size=512)
+    data = sink.getvalue()
+    size = int.from_bytes(data[-8:-4], "little")
+    return data[: -8 - size], data[-8 - size : -8]
+
+
+def try_parquet(pages: bytes, footer: bytes) -> str:
+    """A parquet file of these parts, whose lengths are right."""
+    return try_rows("a.parquet", pages + footer + len(footer).to_bytes(4, "little") + b"PAR1")
 
 
 def corpus() -> list[tuple[str, Callable[[bytes], str], bytes]]:
@@ -183,6 +225,9 @@ def corpus() -> list[tuple[str, Callable[[bytes], str], bytes]]:
     found += [
         ("template", try_template, t) for t in (b"{{ rotate(['a', 'b']) }}: {{ row.a[:3]|upper }}", b"{% for m in row.messages %}{{ m.role }}{% endfor %}")
     ]
+    found += [("chat template", try_chat_template, text.encode()) for text in TEMPLATES.values()]
+    pages, footer = parquet_parts()
+    found += [("parquet pages", lambda d: try_parquet(d, footer), pages), ("parquet footer", lambda d: try_parquet(pages, d), footer)] * 2
     for name, data in row_files().items():
         found += [("rows " + name, lambda d, n=name: try_rows(n, d), data)] * 2  # type: ignore[misc]
     return found

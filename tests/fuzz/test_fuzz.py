@@ -42,7 +42,7 @@ def test_any_text_as_a_template(text: str) -> None:
     assert mutations.try_template(text.encode("utf-8", "replace")) in ("read", "refused")
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20), lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["role", "content", "from", "value", "tool_calls", "function", "name", "arguments", "x"]), inner, max_size=4), max_leaves=12)  # fmt: skip
+JSON = st.recursive(st.datetimes() | st.binary(max_size=3) | st.decimals() | st.timedeltas() | st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20), lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(st.sampled_from(["role", "content", "from", "value", "tool_calls", "function", "name", "arguments", "x"]), inner, max_size=4), max_leaves=12)  # fmt: skip
 
 
 @quick

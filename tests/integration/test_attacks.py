@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import chat_rows, prose, small_tokenizer
 from tests.hub import Hub
+from tests.unit.test_pages import LIES
 
 Run = Callable[..., tuple[int, str, str]]
 HEAD = "calibration_set:\n  max_seq_length: 64\n  tokenizer: starter\n  datasets:\n"
@@ -267,3 +268,95 @@ def test_a_token_is_in_nothing_that_is_written(run: Run, hub: Hub, dataset: Call
     written = [p for p in [*tmp_path.rglob("*"), *Path(str(tmp_path)).parent.glob("cache*/**/*")] if p.is_file()]
     assert not [p for p in written if token.encode() in p.read_bytes()]
     assert token not in out + err
+
+
+def test_a_token_is_not_in_a_crash_file(run: Run, write_mix: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tempfile
+
+    from curator import build
+
+    token = "hf_" + "Qq1Ww2Ee3Rr4Tt5Yy6Uu7Ii8Oo9Pp0Aa1Ss2"
+    monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError(f"GET https://user:{token}@example.org with Authorization: Bearer {token}")
+
+    monkeypatch.setattr(build, "prepare", broken)
+    mix = write_mix([{"source": "commitpack", "languages": ["rust"], "num_samples": 1}])
+    code, out, err = run("build", mix, "--out", tmp_path / token)
+    assert code == 70, err
+    (crash,) = tmp_path.glob("curate-crash-*.txt")
+    assert "RuntimeError" in crash.read_text()
+    assert token not in crash.read_text() + out + err
+
+
+def test_remote_code_is_never_trusted() -> None:
+    import ast
+
+    import curator
+
+    said = []
+    for file in Path(curator.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.Constant) and node.value == "trust_remote_code"), f"{file}: a way around the keyword"
+            if isinstance(node, ast.keyword) and node.arg == "trust_remote_code":
+                said.append((file.name, ast.unparse(node.value)))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "from_pretrained":
+                assert any(k.arg == "trust_remote_code" or k.arg is None for k in node.keywords), f"{file}:{node.lineno}"
+    assert said
+    assert {value for _, value in said} == {"False"}, said
+
+
+def chatting(local: Callable[..., Path], folder: Path, template: str, rows: list[dict[str, Any]]) -> Path:
+    data = b"".join(json.dumps(r).encode() + b"\n" for r in rows)
+    mix = local({"a.jsonl": data}, columns=["messages"], formatter="chat_completion", num_samples="all")
+    settings = folder / "tokenizer" / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"chat_template": template}))
+    return mix
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",  # 21 a chat template without end
+        "{% set ns = namespace(a='aaaa') %}{% for i in range(99) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}",
+        "{{ 'a' * 10**10 }}",
+        "{% macro f(n) %}{{ g(n) }}{{ g(n) }}{% endmacro %}{% macro g(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(9) }}",
+        "{{ 'a'|center(10**10) }}",
+        "{{ '%9999999999d' % 1 }}",
+    ],
+)
+def test_chat_templates_without_end(template: str, run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    refused(run("build", chatting(local, tmp_path, template, chat_rows(5)), "--out", tmp_path / "B"), 3, "chat template", "two short turns")
+
+
+def test_a_chat_template_that_bursts_on_some_rows(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:  # 22
+    template = "{% for m in messages %}{% if 'bomb' in m.content %}{{ 'a' * 10**10 }}{% endif %}<s>{{ m.content }}</s>{% endfor %}"
+    rows = [{"messages": [{"role": "user", "content": f"a bomb {n}"}, {"role": "assistant", "content": "so"}]} for n in range(3)]
+    code, _, err = run("build", chatting(local, tmp_path, template, rows + chat_rows(40)), "--out", tmp_path / "B")
+    assert code == 0, err
+    assert dropped(tmp_path / "B") == {"template_rejected": 3}
+
+
+def test_chat_templates_run_no_code(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    escape = "{{ ''.__class__.__mro__[1].__subclasses__() }}{{ cycler.__init__.__globals__.os.system('touch " + str(tmp_path / "owned") + "') }}"
+    code, _, err = run("build", chatting(local, tmp_path, escape, chat_rows(40)), "--out", tmp_path / "B")
+    assert code in (0, 3, 4), err
+    assert "a bug" not in err
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_parquet_files_that_lie(lie: str, run: Run, local: Callable[..., Path], tmp_path: Path) -> None:  # 23
+    make, said = LIES[lie]
+    refused(run("build", local({"a.parquet": make()}), "--out", tmp_path / "B"), 3, said)
+
+
+def test_times_and_bytes_in_the_arguments_of_a_call(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    from tests.fuzz.mutations import row_files
+
+    mix = local({"a.parquet": row_files()["b.parquet"], "b.jsonl": good_lines()}, columns=["messages"], formatter="chat_completion", num_samples="all")
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--allow-short")
+    assert code in (0, 4), err
+    assert "a bug" not in err

@@ -127,6 +127,25 @@ def test_a_replacement_killed_halfway_is_put_back(run: Run, mix: Path, tmp_path:
     assert not (tmp_path / ".B.y.partial").exists()
 
 
+def test_a_replacement_that_fails_halfway_is_put_back_at_once(run: Run, mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "B"
+    assert run("build", mix, "--out", target)[0] == 0
+    before = bytes_of(target)
+    replace = os.replace
+
+    def failing(source: Path, place: Path) -> None:
+        if str(source).endswith(".partial") and Path(place) == target:
+            raise OSError(28, "No space left on device")
+        replace(source, place)
+
+    monkeypatch.setattr(os, "replace", failing)
+    code, _, err = run("build", mix, "--out", target, "--force")
+    assert code == 2, err
+    assert "No space left" in err
+    assert bytes_of(target) == before
+    assert not list(tmp_path.glob(".B.*.old"))
+
+
 def test_a_cache_that_cannot_be_written_is_told_and_does_without(run: Run, mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "no-folder").write_text("x")
     monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "no-folder"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Callable
@@ -136,14 +137,20 @@ def test_a_larger_share_goes_on_from_what_is_kept(run: Run, dataset: Callable[..
     assert bytes_of(tmp_path / "large") == bytes_of(tmp_path / "fresh")
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "foreign"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "foreign", "another's"])
 def test_a_damaged_file_is_noticed_named_and_made_again(damage: str, run: Run, mix: Path, own_cache: Path, tmp_path: Path) -> None:
     assert run("build", mix, "--out", tmp_path / "first")[0] == 0
-    victim = sorted(own_cache.glob("streams/*/*/*.batch"))[1]
+    victim = sorted(own_cache.glob("streams/*/*/000001.batch"))[0]
     data = victim.read_bytes()
     middle = len(data) // 2
     victim.write_bytes(
-        {"cut": data[:middle], "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :], "empty": b"", "foreign": b"PK\x03\x04"}[damage]
+        {
+            "another's": victim.with_name("000000.batch").read_bytes(),
+            "cut": data[:middle],
+            "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+            "empty": b"",
+            "foreign": b"PK\x03\x04",
+        }[damage]
     )
     code, _, err = run("build", mix, "--out", tmp_path / "second")
     assert code == 0, err
@@ -199,3 +206,32 @@ def test_the_cache_is_listed_pruned_and_cleared(run: Run, mix: Path, own_cache: 
     assert run("cache", "clear")[0] == 0
     assert json.loads(run("cache", "list", "--json")[1])["entries"] == []
     assert run("cache", "prune", "--max-size", "lots")[0] == 2
+
+
+def test_what_killed_runs_had_half_written_is_swept_away(run: Run, mix: Path, own_cache: Path, tmp_path: Path) -> None:
+    assert run("build", mix, "--out", tmp_path / "B")[0] == 0
+    entry = next(own_cache.glob("streams/*/*/000000.batch")).parent
+    for folder in (entry, own_cache / "commits"):
+        for name, age in ((".old.partial", 7200), (".new.partial", 0)):
+            (folder / name).write_bytes(b"x")
+            os.utime(folder / name, (time.time() - age,) * 2)
+    assert run("cache", "prune", "--max-size", "1G")[0] == 0
+    assert sorted(p.name for p in own_cache.rglob(".*.partial")) == [".new.partial"] * 2
+
+
+def test_a_batch_that_cannot_be_read_now_is_not_thrown_away(run: Run, mix: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("build", mix, "--out", tmp_path / "first")[0] == 0
+    victim = sorted(own_cache.glob("streams/*/*/000001.batch"))[0]
+    read = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path == victim:
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    code, _, err = run("build", mix, "--out", tmp_path / "second")
+    monkeypatch.undo()
+    assert code == 0, err
+    assert f"{victim} cannot be read (Input/output error)" in err
+    assert bytes_of(tmp_path / "second") == bytes_of(tmp_path / "first")

@@ -154,3 +154,35 @@ def test_no_row_crashes_a_formatter_or_leaves_none_behind(name: str, first: obje
         for message in result.messages:
             assert isinstance(message.content, str)
             assert "None" not in message.content or "None" in json.dumps([first, second], ensure_ascii=False)
+
+
+def test_what_json_cannot_say_is_put_so_that_it_can() -> None:
+    from datetime import datetime
+    from decimal import Decimal
+
+    arguments = {"at": datetime(2024, 1, 2, 3), "cost": Decimal("1.50"), "raw": b"ab\xff", "pairs": [("k", 1)], 5: True}
+    call = {"id": 7, "function": {"name": "f", "arguments": arguments}}
+    turns = [
+        {"role": "user", "content": "u"},
+        {"role": "assistant", "content": "a", "tool_calls": [call]},
+        {"role": "tool", "content": "r", "tool_call_id": 7, "name": ["f"]},
+    ]
+    result = formatters.chat_completion({"m": turns, "t": [{"name": "f", "since": datetime(2024, 1, 2)}]}, Options(("m", "t")))
+    assert isinstance(result, Conversation)
+    plain = {"at": "2024-01-02 03:00:00", "cost": "1.50", "raw": "ab\ufffd", "pairs": [["k", 1]], "5": True}
+    assert result.messages[1].tool_calls == (ToolCall("f", plain, "7"),)
+    assert json.dumps([result.tools, result.messages[1].tool_calls[0].arguments])
+    assert (result.messages[2].tool_call_id, result.messages[2].name) == ("7", '["f"]')
+    deep: dict[str, object] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    nested = chat([turns[0], {"role": "assistant", "content": "a", "tool_calls": [{"name": "f", "arguments": deep}]}])
+    assert isinstance(nested, Conversation)
+    assert json.dumps(nested.messages[1].tool_calls[0].arguments).count("a") == formatters.MOST_DEPTH
+    assert chat([turns[0], {"role": "assistant", "content": "a", "tool_calls": 3}]) == chat([turns[0], {"role": "assistant", "content": "a"}])
+
+
+@pytest.mark.parametrize("solutions", [{"language": 3, "solution": "x"}, {"language": [[3]], "solution": ["x"]}, [{"language": {}, "solution": "x"}]])
+def test_solutions_of_another_form_are_dropped_or_have_no_language(solutions: object) -> None:
+    result = formatters.deepmind_code_contests({"description": "d", "solutions": solutions}, Options(()))
+    assert isinstance(result, Drop) or "```\nx" in result.messages[1].content
