@@ -57,10 +57,25 @@ class Watched(io.RawIOBase):
         self._stream = stream
         self._at = 0
         self._chunks: list[Chunk] = []
+        self._opening: list[tuple[int, bytes]] = []  # what was read before the footer was known, and where
+        self._expecting = False
 
     def expect(self, groups: Sequence[Group]) -> None:
         """Learn from a footer where the pages are."""
+        self._opening, self._expecting = [], True
         self._chunks = [Chunk(c.start, c.start + c.packed, c.unpacked) for group in groups for c in group.columns]
+
+    def footer(self) -> bytes:
+        """The footer, out of what Arrow has read to open the file: the end of it, and more where that was too short. Raises ValueError."""
+        place, tail = max(self._opening, key=lambda read: read[0] + len(read[1]))
+        end = place + len(tail) - 8
+        start = end - int.from_bytes(tail[-8:-4], "little")
+        for at, data in [(place, tail), *self._opening]:
+            if at <= start and end <= at + len(data):
+                return data[start - at : end - at]
+            if at <= start and place <= at + len(data):
+                return data[start - at : place - at] + tail[:-8]
+        raise ValueError("it is not where the file says")
 
     def readable(self) -> bool:
         return True
@@ -77,6 +92,8 @@ class Watched(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
+        if not self._expecting:
+            self._opening.append((self._at, data))
         for chunk in self._chunks:
             if chunk.following + len(chunk.part) < self._at + len(data) and self._at < chunk.end:
                 self._look(chunk, data)
@@ -124,14 +141,13 @@ class Watched(io.RawIOBase):
             raise SourceError(f"{self.name}: a column of more than {MOST_VALUES:,} values in one row group; write it anew with smaller ones")
 
 
-def groups(metadata: Any) -> list[Group]:
-    """The row groups of a footer (pyarrow.parquet.FileMetaData). Raises ValueError.
+def groups(footer: bytes) -> list[Group]:
+    """The row groups of a footer. Raises ValueError, or IndexError where it is cut short.
 
-    Not by ``metadata.row_group(n).column(m)``: where statistics of a column contradict its schema, pyarrow ends the process there."""
-    sink = io.BytesIO()
-    metadata.write_metadata_file(sink)
-    footer, _ = _struct(sink.getvalue(), len(b"PAR1"))
-    return [Group(_number(group, 3), tuple(map(_column, _listed(group, 1)))) for group in _listed(footer, 4)]
+    Not by pyarrow's ``metadata``: asked for a column whose statistics contradict the schema, or to write it out again where other
+    parts do, that ends the process."""
+    facts, _ = _struct(footer, 0)
+    return [Group(_number(group, 3), tuple(map(_column, _listed(group, 1)))) for group in _listed(facts, 4)]
 
 
 def _column(described: Any) -> Column:

@@ -191,7 +191,7 @@ def _parquet(file: File) -> tuple[Any, Sequence[pages.Group]]:
         stream = pages.Watched(file.name, file.open())
         table = pq.ParquetFile(stream, buffer_size=1 << 20)
         try:
-            groups = pages.groups(table.metadata)
+            groups = pages.groups(stream.footer())
         except (ValueError, IndexError) as error:
             raise SourceError(f"{file.name}: not a parquet file, damaged or cut short: its footer: {error}") from None
         stream.expect(groups)

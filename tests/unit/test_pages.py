@@ -153,7 +153,7 @@ def test_headers_that_come_in_pieces_are_seen_whole() -> None:
     for data, refused in ((lying, True), (honest, False)):
         table = pq.ParquetFile(io.BytesIO(data))
         watched = pages.Watched("a.parquet", Trickle(data))
-        watched.expect(pages.groups(table.metadata))
+        watched.expect(pages.groups(footer(data)[1]))
         watched.seek(table.metadata.row_group(0).column(0).data_page_offset)
         outcome = None
         try:
@@ -195,3 +195,14 @@ def test_no_byte_of_a_schema_ends_the_process() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert ran.returncode == 0, ran.stderr
     assert int(ran.stdout) > 20
+
+
+def test_a_footer_that_is_longer_than_the_first_look_at_it() -> None:
+    """Arrow reads the last 64 KiB, and then what is missing."""
+    wide = {f"column {n} {'x' * 200}": [n, n + 1] for n in range(600)}
+    data = written(pa.table(wide))
+    assert len(footer(data)[1]) > 1 << 16
+    assert [r.values for r in rows(data)] == pa.table(wide).to_pylist()
+    watched = pages.Watched("a.parquet", io.BytesIO(data))
+    pq.ParquetFile(watched)
+    assert watched.footer() == footer(data)[1]
