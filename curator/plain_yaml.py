@@ -32,15 +32,20 @@ def load(text: str, *, name: str, nodes: int = MAX_NODES) -> Any:
         for event in yaml.parse(text, Loader=LOADER):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
-                raise UsageError(f"{name}: nested deeper than {MAX_DEPTH} levels")
+                raise UsageError(_too_deep(name))
         node = yaml.compose(text, Loader=LOADER)
         if node is not None and _size(node, {}) > nodes:
             raise UsageError(f"{name}: more than {nodes} values once aliases are followed; is this an alias bomb?")
         return yaml.load(text, Loader=LOADER)  # noqa: S506 - a safe one
     except yaml.YAMLError as error:
-        raise UsageError(f"{name}: not plain YAML: {error}") from None
+        # The parser reads ahead for the end of a key, and newer ones have a bound of their own on the way.
+        raise UsageError(_too_deep(name) if "nesting depth" in str(error) else f"{name}: not plain YAML: {error}") from None
     except (ValueError, OverflowError, TypeError, RecursionError) as error:
         raise UsageError(f"{name}: a value that cannot be read: {error}") from None
+
+
+def _too_deep(name: str) -> str:
+    return f"{name}: nested deeper than {MAX_DEPTH} levels"
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
