@@ -16,15 +16,24 @@ MOST_PAGE_BYTES = 256 << 20  # of one page, unpacked; writers make pages of 1 MB
 MOST_VALUES = 64 << 20  # of one column in one row group; a run of equal values takes no room in the file
 MOST_HEADER_BYTES = 16 << 20  # Arrow's own limit; a header has 20 bytes, and more with statistics
 MOST_DEPTH = 20  # of structs and lists within each other; a footer has eight
+MOST_REPEATED = (
+    2 << 30
+)  # bytes (Arrow makes no lists of more) that the items of lists in one row group may come to, were each the longest text of their dictionary
+CODECS = {1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
+TEXTS = (6, 7)  # types of columns whose values are bytes
+DICTIONARY, BY_DICTIONARY = 2, (2, 8)  # a kind of page; encodings that point into it
 SLACK = 1 << 20  # by which a footer may be wrong beside twice what it says
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column in one row group, as the footer tells it: the name of its outermost field, where its pages start, and their bytes."""
+    """One column in one row group, as the footer tells it: the name of its outermost field, whether it is a text within something, where
+    its pages start, how they are packed, and their bytes."""
 
     name: str
+    inner: bool
     start: int
+    codec: int
     packed: int
     unpacked: int
 
@@ -44,9 +53,14 @@ class Chunk:
     following: int
     end: int
     promised: int  # bytes unpacked, by the footer
-    part: bytes = b""  # of a header that is not all there yet
+    inner: bool
+    codec: int
+    part: bytes = b""  # of a header, or of a dictionary with its header, that is not all there yet
     unpacked: int = 0
     values: int = 0
+    pointing: int = 0  # values that are given as places in the dictionary
+    longest: int = 0  # bytes of the longest text in the dictionary, or of all of it while nobody has looked
+    dictionary: bytes | None = None  # its page as it is packed, until somebody has
 
 
 class Watched(io.RawIOBase):
@@ -63,7 +77,7 @@ class Watched(io.RawIOBase):
     def expect(self, groups: Sequence[Group]) -> None:
         """Learn from a footer where the pages are."""
         self._opening, self._expecting = [], True
-        self._chunks = [Chunk(c.start, c.start + c.packed, c.unpacked) for group in groups for c in group.columns]
+        self._chunks = [Chunk(c.start, c.start + c.packed, c.unpacked, c.inner, c.codec) for group in groups for c in group.columns]
 
     def footer(self) -> bytes:
         """The footer, out of what Arrow has read to open the file: the end of it, and more where that was too short. Raises ValueError."""
@@ -121,8 +135,14 @@ class Watched(io.RawIOBase):
                 if len(chunk.part) > MOST_HEADER_BYTES:
                     raise self._damaged("a page header has no end") from None
                 return
+            end = after + max(0, _number(header, 3))
+            if chunk.inner and _number(header, 1) == DICTIONARY:
+                if end > len(window) and end - after <= MOST_HEADER_BYTES and base + end <= chunk.end:
+                    chunk.part = window[at:]
+                    return
+                chunk.longest, chunk.dictionary = max(0, _number(header, 2)), bytes(window[after:end])
             self._check(chunk, header)
-            at = after + max(0, _number(header, 3))
+            at = end
             chunk.following, chunk.part = base + at, b""
 
     def _damaged(self, what: str) -> SourceError:
@@ -137,8 +157,34 @@ class Watched(io.RawIOBase):
             raise SourceError(f"{self.name}: a page of {size >> 20} MiB; write it anew with smaller pages")
         if chunk.unpacked > 2 * chunk.promised + SLACK:
             raise SourceError(f"{self.name}: its footer tells of {chunk.promised:,} bytes where there are {chunk.unpacked:,} or more; write it anew")
+        for kind, encoding in ((5, 2), (8, 4)):
+            if _number(header.get(kind), encoding) in BY_DICTIONARY:
+                chunk.pointing += max(0, values)
+        if chunk.pointing * chunk.longest > MOST_REPEATED and chunk.dictionary is not None:
+            chunk.longest, chunk.dictionary = _longest(chunk.dictionary, chunk.longest, chunk.codec), None
+        if chunk.pointing * chunk.longest > MOST_REPEATED:
+            told = f"lists that may repeat a text of {chunk.longest:,} bytes {chunk.pointing:,} times in one row group"
+            raise SourceError(f"{self.name}: {told}; write it anew without a dictionary, or with smaller row groups")
         if chunk.values > MOST_VALUES:
             raise SourceError(f"{self.name}: a column of more than {MOST_VALUES:,} values in one row group; write it anew with smaller ones")
+
+
+def _longest(packed: bytes, size: int, codec: int) -> int:
+    """Bytes of the longest text in a dictionary page of ``size`` bytes unpacked (each text behind its length in four bytes). Where that
+    cannot be seen, ``size``: no text is longer."""
+    import pyarrow as pa
+
+    if size > MOST_PAGE_BYTES:
+        return size
+    try:
+        plain = packed if codec == 0 else pa.decompress(packed, decompressed_size=size, codec=CODECS[codec], asbytes=True)
+    except (KeyError, ValueError, OSError, pa.ArrowException):
+        return size
+    at = longest = 0
+    while at + 4 <= len(plain):
+        length = int.from_bytes(plain[at : at + 4], "little")
+        longest, at = max(longest, length), at + 4 + length
+    return min(longest, size)
 
 
 def groups(footer: bytes) -> list[Group]:
@@ -155,7 +201,8 @@ def _column(described: Any) -> Column:
     path = [part for part in _listed(facts, 3) if isinstance(part, bytes)]
     starts = [start for start in (_number(facts, 9), _number(facts, 11)) if start > 0]  # of the data, and of the dictionary
     name = path[0].decode("utf-8", "replace") if path else ""
-    return Column(name, min(starts, default=0), max(0, _number(facts, 7)), max(0, _number(facts, 6)))
+    inner = len(path) > 1 and _number(facts, 1) in TEXTS
+    return Column(name, inner, min(starts, default=0), _number(facts, 4), max(0, _number(facts, 7)), max(0, _number(facts, 6)))
 
 
 def _listed(fields: Any, field: int) -> list[Any]:

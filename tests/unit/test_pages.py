@@ -206,3 +206,44 @@ def test_a_footer_that_is_longer_than_the_first_look_at_it() -> None:
     watched = pages.Watched("a.parquet", io.BytesIO(data))
     pq.ParquetFile(watched)
     assert watched.footer() == footer(data)[1]
+
+
+def listed(text: str, *, times: int, codec: str = "zstd", **options: Any) -> bytes:
+    """One row whose list says one text so often; in the file it stands once."""
+    items = pa.DictionaryArray.from_arrays(pa.array([0] * times, pa.int32()), pa.array([text]))
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"l": pa.ListArray.from_arrays(pa.array([0, times]), items)}), sink, store_schema=False, compression=codec, **options)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "lz4", "zstd"])
+@pytest.mark.parametrize("options", [{}, {"data_page_version": "2.0"}], ids=str)
+def test_a_text_that_a_list_says_millions_of_times_is_refused(codec: str, options: dict[str, Any]) -> None:
+    data = listed("a" * 1000, times=5_000_000, codec=codec, **options)
+    assert len(data) < 200_000
+    with pytest.raises(SourceError, match=r"a text of 1,000 bytes 5,000,000 times|a text of 1,000 bytes 4,\d{3},\d{3} times"):
+        rows(data, "l")
+
+
+def test_short_texts_and_few_items_are_read() -> None:
+    assert len(rows(listed("user", times=200_000), "l")[0].values["l"]) == 200_000
+    assert len(rows(listed("a" * 100_000, times=50), "l")[0].values["l"]) == 50
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_a_dictionary_that_comes_in_pieces_is_seen_whole(size: int) -> None:
+    data = listed("a" * 1000, times=5_000_000, codec="none")
+    found = pages.groups(footer(data)[1])
+    assert [c.inner for group in found for c in group.columns] == [True]
+    watched = pages.Watched("a.parquet", io.BytesIO(data))
+    watched.expect(found)
+    with pytest.raises(SourceError, match=r"a text of 1,000 bytes"):
+        list(iter(lambda: watched.read(size), b""))
+
+
+def test_the_longest_of_a_dictionary_that_cannot_be_seen_is_all_of_it() -> None:
+    texts = b"".join(struct.pack("<I", len(t)) + t for t in (b"a", b"bcd", b""))
+    assert pages._longest(texts, len(texts), 0) == 3
+    assert pages._longest(b"no zstd", 500, 6) == 500
+    assert pages._longest(texts, 500, 3) == 500
+    assert pages._longest(struct.pack("<I", 2**31), 4, 0) == 4
