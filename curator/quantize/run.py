@@ -193,7 +193,7 @@ def _kept_when_a_page_fails(folder: Path, out: Path, notes: Note) -> Iterator[No
     except Exception:
         kept = out.with_name(f"{out.name}.unfinished")
         shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(folder, kept, copy_function=os.link)
+        os.replace(folder, kept)
         notes(f"what was quantized is kept in {kept}, without its ledger, its card and its manifest, and not verified")
         raise
 
