@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ from curator import languages
 CODE = Path(__file__).resolve().parent.parent / "sources" / "starter" / "code"
 LIMIT = 120  # seconds a file; the slowest compilers need ten on an old machine
 Function = Callable[[Path], str]  # gives what is wrong with the file, or nothing
+
+
+@cache
+def has_header(compiler: str, header: str) -> bool:
+    """Whether a C compiler finds a header."""
+    told = subprocess.run([compiler, "-E", "-x", "c", "-"], input=f"#include <{header}>\n", capture_output=True, text=True)
+    return told.returncode == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,7 @@ class Checker:
     suffixes: tuple[str, ...] = ()  # of the files this is for; all if empty
     when: str = ""  # a pattern that the program must have
     unless: str = ""  # and one that it must not have
+    header: str = ""  # of C that the programs include, from a package beside the compiler
 
     @property
     def name(self) -> str:
@@ -53,7 +62,8 @@ class Checker:
     def available(self) -> bool:
         """Whether the tool is on this machine."""
         tool = self.tool or shlex.split(str(self.run))[0]
-        return shutil.which(tool) is not None or (not isinstance(self.run, str) and importlib.util.find_spec(tool) is not None)
+        found = shutil.which(tool) is not None or (not isinstance(self.run, str) and importlib.util.find_spec(tool) is not None)
+        return found and (not self.header or has_header(tool, self.header))
 
     def fits(self, file: Path) -> bool:
         """Whether the file is one that this can judge."""
@@ -306,8 +316,8 @@ CHECKERS: tuple[Checker, ...] = (
     Checker("glsl", "glslangValidator {file}", "apt:glslang-tools"),
     Checker("cuda", "nvcc -std=c++17 -ptx -o {out}/x.ptx {file}", "apt:nvidia-cuda-toolkit"),
     parsed("cuda"),
-    Checker("vulkan", "gcc -std=gnu17 -fsyntax-only {file}", "apt:gcc libvulkan-dev", suffixes=(".c", ".h")),
-    Checker("vulkan", "g++ -std=c++20 -fsyntax-only -x c++ {file}", "apt:g++ libvulkan-dev"),
+    Checker("vulkan", "gcc -std=gnu17 -fsyntax-only {file}", "apt:gcc libvulkan-dev", suffixes=(".c", ".h"), header="vulkan/vulkan.h"),
+    Checker("vulkan", "g++ -std=c++20 -fsyntax-only -x c++ {file}", "apt:g++ libvulkan-dev", header="vulkan/vulkan.h"),
 )
 
 # Why a language has no record above, or what else would check it.
