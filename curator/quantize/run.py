@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -191,8 +191,7 @@ def _kept_when_a_page_fails(folder: Path, out: Path, notes: Note) -> Iterator[No
     except CurateError:
         raise
     except Exception:
-        kept = out.with_name(f"{out.name}.unfinished")
-        shutil.rmtree(kept, ignore_errors=True)
+        kept = Path(tempfile.mkdtemp(prefix=f"{out.name}.unfinished-", dir=out.parent))  # a name of its own: nothing is replaced
         os.replace(folder, kept)
         notes(f"what was quantized is kept in {kept}, without its ledger, its card and its manifest, and not verified")
         raise
