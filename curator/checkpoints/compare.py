@@ -7,7 +7,7 @@ from typing import Any
 
 from curator.checkpoints import dequantize, fp8
 from curator.checkpoints.dequantize import Scaled
-from curator.checkpoints.reading import TORCH, WIDTHS, Reader, Tensor, same_bytes
+from curator.checkpoints.reading import TORCH, WIDTHS, InOrder, Reader, Tensor, same_bytes
 
 FLOATS = ("BF16", "F16", "F32", "F64")
 
@@ -30,14 +30,11 @@ def same_dequantized(base: Scaled, other: Tensor, *, readers: tuple[Reader, Read
     dtype = TORCH[other.dtype]
     if dtype not in fp8.TYPES:
         return False
-    done = 0
-    for strip in dequantize.strips(base, readers[0], dtype=dtype):
-        raw = bytearray(2 * strip.numel())
-        readers[1].into(memoryview(raw), other, 2 * done)
-        done += strip.numel()
-        if not _within_one_step(strip, fp8.need_torch().frombuffer(raw, dtype=strip.dtype).reshape(strip.shape)):
-            return False
-    return True
+    stored = InOrder(readers[1], other)
+    return all(
+        _within_one_step(strip, fp8.need_torch().frombuffer(stored.take(2 * strip.numel()), dtype=strip.dtype).reshape(strip.shape))
+        for strip in dequantize.strips(base, readers[0], dtype=dtype)
+    )
 
 
 def _within_one_step(one: Any, other: Any) -> bool:
@@ -53,7 +50,7 @@ def _within_one_step(one: Any, other: Any) -> bool:
 def _values(tensor: Tensor, reader: Reader, size: int) -> Iterator[Any]:
     """The elements as torch tensors of no more than ``size`` elements."""
     torch, width = fp8.need_torch(), WIDTHS[tensor.dtype]
+    source = InOrder(reader, tensor)
     for start in range(0, tensor.nbytes, size * width):
-        raw = bytearray(min(size * width, tensor.nbytes - start))
-        reader.into(memoryview(raw), tensor, start)
+        raw = source.take(min(size * width, tensor.nbytes - start))
         yield torch.frombuffer(raw, dtype=getattr(torch, TORCH[tensor.dtype]))

@@ -9,7 +9,7 @@ from typing import Any
 
 from curator import __version__
 from curator.checkpoints import fp8, writing
-from curator.checkpoints.reading import CONFIG, Checkpoint, Reader, Tensor, listed, open_checkpoint
+from curator.checkpoints.reading import CONFIG, Checkpoint, InOrder, Reader, Tensor, listed, open_checkpoint
 from curator.checkpoints.writing import Planned, Progress
 from curator.errors import QuantizeError, UsageError
 
@@ -166,15 +166,14 @@ def strips(scaled: Scaled, reader: Reader, *, dtype: str, device: str = "cpu", m
     scales = fp8.scales_of(reader.whole(scaled.scale), scaled.scale.dtype, scaled.scale.shape).reshape(-1, *scaled.scale.shape[-2:])
     at_once = max(1, most // max(1, columns))
     at_once = at_once // height * height or at_once
-    buffer, within = bytearray(at_once * columns), fp8.room(at_once * columns, getattr(torch, dtype), device=device)
-    for number, matrix in enumerate(scales):
+    source, within = InOrder(reader, weight), fp8.room(at_once * columns, getattr(torch, dtype), device=device)
+    for matrix in scales:
         by = fp8.factors(matrix, (height, width), columns, getattr(torch, dtype), device=device)
         for first, last in _row_ranges(rows if columns else 0, height, at_once):
-            raw = memoryview(buffer)[: (last - first) * columns]
-            reader.into(raw, weight, (number * rows + first) * columns)
+            raw = source.take((last - first) * columns)
             codes = torch.frombuffer(raw, dtype=torch.uint8).reshape(-1, columns).to(device)
             strip = fp8.dequantize(codes, by, first // height, within)
-            if not by.finite or fp8.has_nan(buffer, len(raw)):
+            if not by.finite or fp8.has_nan(raw):
                 fp8.put_nan(strip, codes)
             strip = strip.cpu()
             if dtype == "float16" and bool(strip.isinf().any()):

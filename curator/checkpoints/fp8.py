@@ -102,9 +102,10 @@ def dequantize(codes: torch.Tensor, by: Factors, top: int, within: tuple[torch.T
     return rounded
 
 
-def has_nan(codes: bytearray, end: int) -> bool:
-    """Whether one of the first ``end`` codes is NaN; hardly ever one is, and a search in bytes takes no time."""
-    return codes.find(0x7F, 0, end) >= 0 or codes.find(0xFF, 0, end) >= 0
+def has_nan(codes: memoryview) -> bool:
+    """Whether one of the codes is NaN; hardly ever one is, and a search in bytes takes no time."""
+    searched = bytes(codes)
+    return b"\x7f" in searched or b"\xff" in searched
 
 
 def put_nan(rounded: torch.Tensor, codes: torch.Tensor) -> None:

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from curator.checkpoints import uncached
 from curator.errors import QuantizeError, UsageError
 
 INDEX = "model.safetensors.index.json"
@@ -286,7 +287,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._open: dict[Path, int] = {}
-        self._buffer = bytearray(CHUNK)
+        self.buffer = memoryview(bytearray(CHUNK))
 
     def __enter__(self) -> Reader:
         return self
@@ -303,23 +304,46 @@ class Reader:
             handle = self._open[tensor.file] = os.open(tensor.file, os.O_RDONLY)
         done = 0
         while done < len(buffer):
-            got = os.preadv(handle, [buffer[done:]], tensor.start + offset + done)
+            got = uncached.read(handle, buffer[done:], tensor.start + offset + done)
             if not got:
                 raise QuantizeError(f"{tensor.file}: became shorter while it was read")
             done += got
 
     def chunks(self, tensor: Tensor) -> Iterator[memoryview]:
         """The bytes of a tensor in pieces, each good until the next is asked for."""
+        source = InOrder(self, tensor)
         for offset in range(0, tensor.nbytes, CHUNK):
-            piece = memoryview(self._buffer)[: min(CHUNK, tensor.nbytes - offset)]
-            self.into(piece, tensor, offset)
-            yield piece
+            yield source.take(min(CHUNK, tensor.nbytes - offset))
 
     def whole(self, tensor: Tensor) -> bytearray:
         """All bytes of a small tensor."""
         buffer = bytearray(tensor.nbytes)
         self.into(memoryview(buffer), tensor)
         return buffer
+
+
+class InOrder:
+    """The bytes of a tensor from the first to the last, whatever is taken at once, read in large pieces. They pass through the
+    reader's buffer: one tensor of a reader at a time."""
+
+    def __init__(self, reader: Reader, tensor: Tensor) -> None:
+        self._reader, self._tensor, self._room = reader, tensor, reader.buffer
+        self._held, self._read = self._room[:0], 0  # what was read and not taken yet; how many bytes were read
+
+    def take(self, size: int) -> memoryview:
+        """The next ``size`` bytes, good until the next call."""
+        if size > len(self._held):
+            self._fill(size)
+        taken, self._held = self._held[:size], self._held[size:]
+        return taken
+
+    def _fill(self, size: int) -> None:
+        room = self._room if size <= len(self._room) else memoryview(bytearray(size))
+        held = len(self._held)
+        end = min(len(room), held + self._tensor.nbytes - self._read)
+        room[:held] = self._held
+        self._reader.into(room[held:end], self._tensor, self._read)
+        self._room, self._held, self._read = room, room[:end], self._read + end - held
 
 
 def same_bytes(one: Tensor, other: Tensor, *, readers: tuple[Reader, Reader]) -> bool:

@@ -7,8 +7,10 @@ rescaled. A record that `curate quantize` left behind is held against that.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,7 @@ from curator.errors import QuantizeError
 MANIFEST = "curate-stitch.json"
 FORMAT = "curate-stitch/1"
 RECORD = "curate-quantize.json"
+MOST_THREADS = 8  # that compare; each has two buffers, and the disk is not faster for more
 PARTS = ("weight_packed", "weight_scale", "weight_shape", "weight_zero_point", "weight_g_idx")
 QUANTIZED_ROLES: tuple[Role, ...] = ("experts", "shared_experts", "dense_mlp")
 RESCALED_ROLES: tuple[Role, ...] = (*QUANTIZED_ROLES, "router", "mlp_norms")
@@ -70,7 +73,7 @@ def stitch(
         family = family_of(original.config, where=base)
         readers = stack.enter_context(Reader()), stack.enter_context(Reader())
         one, other = base_model(original), experts_model(quantized, family)
-        choices = choose(one, other, family, readers=readers)
+        choices = choose(one, other, family)
         notes = [*unscaled_readers(choices, family), *check_record(choices, quantized, family)]
         config = {k: v for k, v in original.config.items() if k != "quantization_config"}
         config["quantization_config"] = config_of(choices, one, other, family)
@@ -123,23 +126,34 @@ def experts_model(checkpoint: Checkpoint, family: Family) -> Model:
     return Model(checkpoint, plain, packed=packed)
 
 
-def choose(base: Model, experts: Model, family: Family, *, readers: tuple[Reader, Reader]) -> list[Choice]:
+def choose(base: Model, experts: Model, family: Family) -> list[Choice]:
     """A choice for every parameter, in the order of the base. Raises QuantizeError with all that have no place."""
     if base.checkpoint.model_type != experts.checkpoint.model_type:
         raise QuantizeError(f"the base is a {base.checkpoint.model_type}, the experts' model a {experts.checkpoint.model_type}")
-    layers = base.checkpoint.config.get("num_hidden_layers")
-    choices, faults = [], []
-    for parameter in base.parameters:
-        found = _choice(parameter, base, experts, family, layers if isinstance(layers, int) else None, readers)
-        if isinstance(found, Choice):
-            choices.append(found)
-        else:
-            faults.append(f"{parameter}: {found}")
+    found = _found(base, experts, family)
+    choices = [c for c in found.values() if isinstance(c, Choice)]
+    faults = [f"{parameter}: {fault}" for parameter, fault in found.items() if not isinstance(fault, Choice)]
     mine = set(base.parameters)
     faults += [f"{p}: in the experts' model only" for p in experts.parameters if p not in mine]
     if faults:
         raise QuantizeError(listed("the two models cannot be stitched", faults))
     return choices
+
+
+def _found(base: Model, experts: Model, family: Family) -> dict[str, Choice | str]:
+    """``_choice`` for every parameter, in the order of the base. Comparing the attention of both models is most of the work
+    before anything can be written, so all cores do it."""
+    layers = base.checkpoint.config.get("num_hidden_layers")
+    layers = layers if isinstance(layers, int) else None
+
+    def every(first: int) -> dict[str, Choice | str]:
+        with Reader() as one, Reader() as other:
+            return {p: _choice(p, base, experts, family, layers, (one, other)) for p in base.parameters[first::cores]}
+
+    cores = min(os.cpu_count() or 1, MOST_THREADS)
+    with ThreadPoolExecutor(cores) as pool:
+        found = {p: c for part in pool.map(every, range(cores)) for p, c in part.items()}
+    return {p: found[p] for p in base.parameters}
 
 
 def _choice(parameter: str, base: Model, experts: Model, family: Family, layers: int | None, readers: tuple[Reader, Reader]) -> Choice | str:

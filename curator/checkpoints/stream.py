@@ -12,7 +12,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 BLOCK = 8 << 20  # bytes
 BLOCKS = 4  # one being filled, one each being digested and written, one to spare
@@ -20,7 +20,14 @@ BLOCKS = 4  # one being filled, one each being digested and written, one to spar
 Bytes = memoryview | bytes | bytearray
 
 
-def write(pieces: Iterable[Bytes], stream: BinaryIO) -> dict[str, Any]:
+class Output(Protocol):
+    """Where bytes go."""
+
+    def write(self, part: memoryview, /) -> int:
+        """Write all of it."""
+
+
+def write(pieces: Iterable[Bytes], stream: Output) -> dict[str, Any]:
     """Write the pieces one after the other; gives {sha256, bytes}. Each piece is good until the next is asked for."""
     digest, size = hashlib.sha256(), 0
     under_way: deque[tuple[memoryview, list[Future[Any]]]] = deque()

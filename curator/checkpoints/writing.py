@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from curator import __version__
-from curator.checkpoints import stream
+from curator.checkpoints import stream, uncached
 from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, Reader, Tensor, is_inside, sha256
 from curator.errors import UsageError
 
@@ -99,7 +99,7 @@ def write_shard(file: Path, tensors: Sequence[Planned]) -> dict[str, Any]:
     """Write one safetensors file beside its name and rename it. Gives {sha256, bytes}."""
     unfinished = file.with_name(f"{file.name}.unfinished")
     with unfinished.open("wb") as opened:
-        about = stream.write(_pieces(_aligned(tensors)), opened)
+        about = stream.write(_pieces(_aligned(tensors)), uncached.Output(opened.fileno()))
     os.replace(unfinished, file)
     return about
 

@@ -47,7 +47,7 @@ def exact(codes: np.ndarray, scales: np.ndarray, block: tuple[int, int], dtype: 
 def ours(codes: np.ndarray, scales: np.ndarray, block: tuple[int, int], dtype: str) -> np.ndarray:
     by = fp8.factors(torch.from_numpy(scales), block, codes.shape[1], getattr(torch, dtype))
     made = fp8.dequantize(torch.from_numpy(codes), by, 0, fp8.room(codes.size, getattr(torch, dtype)))
-    if not by.finite or fp8.has_nan(bytearray(codes.tobytes()), codes.size):
+    if not by.finite or fp8.has_nan(memoryview(codes.tobytes())):
         fp8.put_nan(made, torch.from_numpy(codes))
     return made.double().numpy()
 
