@@ -3,8 +3,9 @@
 A second run with other methods adds to the table of the first.
 
 Every method starts from the model as it is, is calibrated on the same samples of BUILD (all experts forced, but where it says
-routed) and is compared with the model on the same held-out ones: mean KL divergence per token, in nats, by category. Only the
-experts are quantized: 4-bit integers, symmetric, groups of 32. Needs ``curate[awq]``; no network.
+routed) and is compared with the model on the same held-out ones: mean KL divergence per token, in nats, by category. The
+difference to rounding is taken token by token, so that its error is not that of documents which are all harder than others.
+Only the experts are quantized: 4-bit integers, symmetric, groups of 32. Needs ``curate[awq]``; no network.
 """
 
 from __future__ import annotations
@@ -99,14 +100,32 @@ def quantize(model: Any, recipe: list[Any], given: list[Any], *, every: bool, wa
     return time.perf_counter() - started
 
 
+BASE = "round to nearest, minmax"
+
+
+def difference(table: Any, base: list[float]) -> dict[str, float | None]:
+    """By how much the mean KL of ``table`` is above ``base`` (each token's by the other method), with its standard error over documents."""
+    import numpy as np
+
+    from curator.quantize import evaluate
+
+    _, document = np.unique(table["document"].to_numpy(), return_inverse=True)
+    value, error = evaluate.mean(table["kl"].to_numpy() - np.array(base), document)
+    return {"value": value, "se": error}
+
+
 def markdown(results: dict[str, Any]) -> str:
-    base = results["round to nearest, minmax"]["cost"]["overall"]["kl_mean"]["value"]
-    lines = ["| method | samples | mean KL (standard error) | of round to nearest | 99th percentile | perplexity | seconds |", "|---|---|---|---|---|---|---|"]
+    base = results[BASE]["cost"]["overall"]["kl_mean"]["value"]
+    lines = [
+        "| method | samples | mean KL (standard error) | of round to nearest | difference (standard error) | 99th percentile | perplexity | seconds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for name, result in results.items():
         overall = result["cost"]["overall"]
         mean = overall["kl_mean"]
         lines.append(
-            f"| {name} | {result['calibrated']} | {mean['value']:.4f} ({mean['se']:.4f}) | {mean['value'] / base:.2f} | {overall['kl_p99']['value']:.3f}"
+            f"| {name} | {result['calibrated']} | {mean['value']:.4f} ({mean['se']:.4f}) | {mean['value'] / base:.2f}"
+            f" | {result['difference']['value']:+.5f} ({result['difference']['se']:.5f}) | {overall['kl_p99']['value']:.3f}"
             f" | {overall['perplexity_source']['value']:.2f} → {overall['perplexity']['value']:.2f} | {result['seconds']:.0f} |"
         )
     lines += ["", "| mean KL by category | tokens | " + " | ".join(results) + " |", "|---|---|" + "---|" * len(results)]
@@ -136,13 +155,15 @@ def main() -> None:
     documents = artifact.read_frame(asked.build, "documents")
     before = evaluate.reference(load(asked.model, asked.device, asked.dtype), batches(asked.build, held))
     results = earlier(asked.out / "eval_recipes.json", held)
-    for name in asked.only:
+    for name in [n for n in METHODS if n in asked.only or (n == BASE and n not in results)]:
         make, every = METHODS[name]
         model = load(asked.model, asked.device, asked.dtype)
         seconds = quantize(model, make(), given, every=every)
-        cost = evaluate.cost(evaluate.token_table(before, evaluate.compare(before, model), documents))
-        results[name] = {"calibrated": len(given), "tokens": sum(b.input_ids.numel() for b in given), "seconds": seconds, "cost": cost}
-        print(name, cost["overall"]["kl_mean"], f"{seconds:.0f} s", flush=True)
+        table = evaluate.token_table(before, evaluate.compare(before, model), documents)
+        results[name] = {"calibrated": len(given), "tokens": sum(b.input_ids.numel() for b in given), "seconds": seconds, "cost": evaluate.cost(table)}
+        results[name]["kl"] = table["kl"].to_list()
+        results[name]["difference"] = difference(table, results[BASE]["kl"])
+        print(name, results[name]["cost"]["overall"]["kl_mean"], results[name]["difference"], f"{seconds:.0f} s", flush=True)
         artifact.write_json(asked.out / "eval_recipes.json", {"held": held, "results": results})
     (asked.out / "eval_recipes.md").write_text(markdown(results), encoding="utf-8")
 

@@ -217,7 +217,7 @@ def _parts(tokens: pl.DataFrame, column: str) -> Iterator[tuple[str, pl.DataFram
 
 def _figures(name: str, tokens: pl.DataFrame) -> dict[str, Any]:
     _, document = np.unique(tokens["document"].to_numpy(), return_inverse=True)
-    before, after, kl = (_mean(tokens[column].to_numpy(), document) for column in ("source_loss", "loss", "kl"))
+    before, after, kl = (mean(tokens[column].to_numpy(), document) for column in ("source_loss", "loss", "kl"))
     tail = _tail(tokens["kl"].to_numpy(), document)
     return {
         "name": name,
@@ -230,13 +230,13 @@ def _figures(name: str, tokens: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _mean(values: NDArray[np.float64], document: NDArray[Any]) -> tuple[float, float | None]:
-    """The mean over tokens, and its standard error over documents."""
-    mean, documents = float(values.mean()), int(document.max()) + 1
+def mean(values: NDArray[np.float64], document: NDArray[Any]) -> tuple[float, float | None]:
+    """The mean over tokens, and its standard error over documents, numbered from 0 in ``document`` (for each token); None where there is one."""
+    middle, documents = float(values.mean()), int(document.max()) + 1
     if documents < 2:
-        return mean, None
-    residuals = np.bincount(document, weights=values - mean, minlength=documents)
-    return mean, float(np.sqrt(documents / (documents - 1) * (residuals**2).sum()) / len(values))
+        return middle, None
+    residuals = np.bincount(document, weights=values - middle, minlength=documents)
+    return middle, float(np.sqrt(documents / (documents - 1) * (residuals**2).sum()) / len(values))
 
 
 def _exp(loss: tuple[float, float | None]) -> dict[str, float | None]:
