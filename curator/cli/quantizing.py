@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,9 @@ def quantize(
         other_tokenizer=other_tokenizer,
         device=device,
     )
-    with distributed.joined():
+    with distributed.joined(), ExitStack() as stack:
+        if out is not None and not dry_run and distributed.rank() == 0:
+            stack.enter_context(artifact.claimed(out))  # before the work: two runs into one folder, or a folder that cannot be written
         prepared = run.prepare(request, note=lambda line: say(f"note: {line}"))
         if dry_run or out is None:
             _print_plan(run.plan(prepared), as_json=as_json)

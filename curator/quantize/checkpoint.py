@@ -66,7 +66,7 @@ def write(model: Any, naming: Naming, source: Path, folder: Path, *, may_change:
     if (source / INDEX).is_file():
         writing.write_index(folder, weight_map, total)
     files |= writing.copy_companions(source, folder, leave_out=OWN)
-    _write_config(origin.config, folder, packed, modules, naming)
+    writing.write_json(folder / CONFIG, {**origin.config, "quantization_config": quantization_config(packed, modules, naming, origin.tensors)})
     return Written(made, tuple(kept["smoothed"]), tuple(kept["copied"]), files)
 
 
@@ -163,12 +163,9 @@ def _dtype(tensor: Any) -> str:
     return next(name for name, called in TORCH.items() if getattr(torch, called) == tensor.dtype)
 
 
-def _write_config(config: Mapping[str, Any], folder: Path, packed: Mapping[str, Any], modules: Mapping[str, Any], naming: Naming) -> None:
-    writing.write_json(folder / CONFIG, {**config, "quantization_config": quantization_config(packed, modules, naming)})
-
-
-def quantization_config(packed: Mapping[str, Any], modules: Mapping[str, Any], naming: Naming) -> dict[str, Any]:
-    """What a server needs to know, in the names of the source checkpoint. A target also takes the name in memory where the
+def quantization_config(packed: Mapping[str, Any], modules: Mapping[str, Any], naming: Naming, stored: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What a server needs to know, in the names of the source checkpoint, also of layers that are ``stored`` there and were not
+    loaded (those that predict further tokens): a server may load them. A target also takes the name in memory where the
     last part differs, since vLLM asks for ``experts.0.gate_proj`` whatever the checkpoint calls it."""
     import compressed_tensors
     import torch
@@ -176,6 +173,7 @@ def quantization_config(packed: Mapping[str, Any], modules: Mapping[str, Any], n
 
     embeddings = {naming.in_source.get(n) for n, m in modules.items() if isinstance(m, torch.nn.Embedding)}
     matrices = {s for n, s in naming.in_source.items() if modules[n].weight.dim() == 2 and s not in embeddings}
+    matrices |= {n.removesuffix(WEIGHT) for n, t in stored.items() if n.endswith(WEIGHT) and n not in naming.in_memory and len(t.shape) == 2}
     groups: dict[str, tuple[Any, list[str]]] = {}
     for name, module in packed.items():
         scheme = _scheme(module).model_copy(update={"format": _format(module), "targets": []})

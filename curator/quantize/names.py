@@ -102,6 +102,25 @@ def _tight(shape: str, group: list[str], rest: set[str]) -> list[str]:
     return group
 
 
+def gaps(names: Collection[str]) -> list[str]:
+    """What is missing where the tensors of a layer's experts are numbered: names that are there for other experts of the layer."""
+    numbered = [(NUMBER.split(n), NUMBER.findall(n)) for n in names]
+    made: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)  # what stands between the numbers -> the numbers
+    experts: dict[tuple[str, str], set[str]] = defaultdict(set)  # (what stands before the experts' numbers, the layer) -> experts
+    for parts, numbers in numbered:
+        if len(numbers) == 2:
+            made[tuple(parts)].add(tuple(numbers))
+            experts["\0".join(parts[:2]), numbers[0]].add(numbers[1])
+    missing = [
+        f"{parts[0]}{layer}{parts[1]}{expert}{parts[2]}"
+        for parts, there in made.items()
+        for layer in {numbers[0] for numbers in there}
+        for expert in experts["\0".join(parts[:2]), layer]
+        if (layer, expert) not in there
+    ]
+    return sorted(missing, key=natural)
+
+
 def first_number(name: str) -> str:
     """The first number in a name: its layer. Names without one have ``0``."""
     found = NUMBER.search(name)

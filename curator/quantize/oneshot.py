@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from curator import artifact
+from curator.checkpoints.reading import CONFIG, listed, open_checkpoint
 from curator.errors import CurateError, QuantizeError, SourceError, UsageError
 from curator.quantize import evaluate, masks
 from curator.quantize.data import Batch, Note, Observer, Progress
 from curator.quantize.library import conversions_kept, tamed
+from curator.quantize.names import gaps, natural, shown
 from curator.quantize.recipes import QUANTIZING
 from curator.quantize.smoothing import decoder_layers
 
 if TYPE_CHECKING:
     import polars as pl
 
+TOP_K, NUMBERS_OF_EXPERTS = "num_experts_per_tok", ("num_local_experts", "num_experts", "n_routed_experts")  # as configs call them
 PROOF_SAMPLES = 2  # held out of the calibration, so that smoothing is proved on text that it has not seen
 Experts = Literal["all", "routed"]
 
@@ -76,20 +79,55 @@ def use_device(name: str | None) -> None:
 
 def load_model(folder: Path, *, note: Note = lambda _: None, dtype: str = "auto") -> Any:
     """The model as llm-compressor calibrates it: in its own type, every expert a module of its own, kept on the CPU; each
-    module's weights go to the accelerator while it runs, where there is one. Raises QuantizeError."""
+    module's weights go to the accelerator while it runs, where there is one. Raises QuantizeError, before anything large is read
+    where the files do not fit the config."""
     from compressed_tensors.offload import set_onload_device
     from llmcompressor.utils import load_context
     from llmcompressor.utils.dev import get_main_device
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    with tamed(note), errors_of_the_library(f"{folder}: cannot be loaded"):
-        model_type = AutoConfig.from_pretrained(folder, trust_remote_code=False).model_type
-        with conversions_kept(model_type), load_context():
+    with tamed(note), errors_of_the_library(f"{folder}: cannot be loaded; look at its {CONFIG}"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        _refuse_odd_routing(folder, config)
+        _refuse_other_weights(folder, note)
+        with conversions_kept(config.model_type), load_context():
             # The whole model goes into memory; left to itself, the library asks an accelerator for limits even where there is none.
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False, max_memory=None)
         set_onload_device(model, get_main_device())
     model.eval()
     return model
+
+
+def _refuse_odd_routing(folder: Path, config: Any) -> None:
+    experts = next((n for n in (getattr(config, key, None) for key in NUMBERS_OF_EXPERTS) if isinstance(n, int)), None)
+    chosen = getattr(config, TOP_K, None)
+    if experts is not None and isinstance(chosen, int) and not 1 <= chosen <= experts:
+        raise QuantizeError(f"{folder / CONFIG}: {TOP_K} is {chosen}, of {experts} experts")
+
+
+def _refuse_other_weights(folder: Path, note: Note) -> None:
+    """Raise QuantizeError where files and config do not make one model: transformers would put random numbers for what is
+    missing, and calibrate, count and verify those. It is asked for a model without numbers, which takes no time."""
+    from transformers import AutoModelForCausalLM
+
+    try:
+        _, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype="auto", trust_remote_code=False, device_map="meta", output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except RuntimeError as error:
+        if "conversion" not in str(error):
+            raise
+        faults = [f"{n}: missing from the files" for n in gaps(open_checkpoint(folder).tensors)] or [
+            "the tensors of its experts cannot be put together: one is missing, or too large"
+        ]
+    else:
+        faults = [f"{name}: missing from the files" for name in sorted(found["missing_keys"], key=natural)]
+        faults += [f"{name}: {list(there)} in the files, {list(here)} by {CONFIG}" for name, there, here in sorted(found["mismatched_keys"])]
+        faults += found["error_msgs"]
+        if found["unexpected_keys"]:
+            note(f"{shown(sorted(found['unexpected_keys'], key=natural))}: in the files and not in the model as it is loaded; copied as they are")
+    if faults:
+        raise QuantizeError(listed(f"{folder}: its files and its {CONFIG} are not of one model", faults))
 
 
 def choose(table: pl.DataFrame, *, samples: int | None = None, held_out: int = PROOF_SAMPLES, seed: int = 0) -> Samples:

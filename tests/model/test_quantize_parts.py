@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.model
 from curator.checkpoints import writing  # noqa: E402
 from curator.checkpoints.reading import SINGLE, WIDTHS, Reader, open_checkpoint  # noqa: E402
 from curator.errors import QuantizeError  # noqa: E402
-from curator.quantize import library, oneshot, readers, run, smoothing  # noqa: E402
+from curator.quantize import library, names, oneshot, readers, run, smoothing  # noqa: E402
 from curator.quantize.verify import verify  # noqa: E402
 from tests.model.stored import raw, tensors_of  # noqa: E402
 
@@ -148,6 +150,81 @@ def test_a_tensor_that_is_loaded_from_a_rare_type_is_taken_over(dtype: str, smal
     run.quantize(prepared, tmp_path / "Q")
     now, before = tensors_of(tmp_path / "Q")[bias], tensors_of(source)[bias]
     assert (now.dtype, raw(now)) == (dtype, raw(before))
+
+
+def without(source: Path, folder: Path, lost: str) -> Path:
+    """The model with one tensor fewer."""
+    shutil.copytree(source, folder)
+    with Reader() as reader:
+        writing.write_shard(folder / SINGLE, [writing.copied(t, reader) for t in open_checkpoint(source).tensors.values() if t.name != lost])
+    return folder
+
+
+OF_ONE_EXPERT = "model.layers.1.block_sparse_moe.experts.2.w1.weight"
+
+
+@pytest.mark.parametrize("lost", ["model.layers.0.block_sparse_moe.gate.weight", "model.layers.1.self_attn.q_proj.weight", OF_ONE_EXPERT])
+def test_a_tensor_that_is_missing_is_named_and_not_made_up(lost: str, model_of: ModelOf, tmp_path: Path) -> None:
+    source = without(model_of("minimax_m2"), tmp_path / "M", lost)
+    named = lost if lost == OF_ONE_EXPERT else lost.replace("block_sparse_moe", "mlp")  # as transformers calls it
+    with pytest.raises(QuantizeError, match=f"{re.escape(named)}: missing"):
+        oneshot.load_model(source)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"vocab_size": 1000}, r"embed_tokens\.weight: \[32768, 64\] in the files, \[1000, 64\] by config\.json"),
+        ({"num_local_experts": 5}, r"mlp\.gate\.weight: \[4, 64\] in the files, \[5, 64\] by config\.json"),
+        ({"num_hidden_layers": 3}, r"model\.layers\.2\.self_attn\.q_proj\.weight: missing"),
+        ({"num_experts_per_tok": 0}, r"config\.json: num_experts_per_tok is 0, of 4 experts"),
+        ({"num_experts_per_tok": 5}, r"config\.json: num_experts_per_tok is 5, of 4 experts"),
+        ({"hidden_act": "foo"}, r"cannot be loaded; look at its config\.json: KeyError: 'foo'"),
+    ],
+)
+def test_a_config_of_another_model_is_told(change: dict[str, Any], said: str, model_of: ModelOf, tmp_path: Path) -> None:
+    source = tmp_path / "M"
+    shutil.copytree(model_of("minimax_m2"), source)
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(QuantizeError, match=said):
+        oneshot.load_model(source)
+
+
+@pytest.mark.parametrize("family", ["minimax_m2", "deepseek_v3"])
+def test_a_layer_that_is_not_loaded_is_copied_and_not_described_as_quantized(family: str, small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
+    source, notes = tmp_path / "M", []
+    shutil.copytree(model_of(family), source)
+    with Reader() as reader:
+        tensors = list(open_checkpoint(source).tensors.values())
+        further = [writing.copied(t, reader, name=t.name.replace("layers.1.", "layers.2.")) for t in tensors if "layers.1." in t.name]
+        writing.write_shard(tmp_path / SINGLE, [*(writing.copied(t, reader) for t in tensors), *further])
+    (tmp_path / SINGLE).replace(source / SINGLE)
+    manifest = run.quantize(run.prepare(run.Request(small_build, str(source), recipe="w4a16-gptq", samples=1), note=notes.append), tmp_path / "Q")
+    assert not any("layers.2." in n for n in manifest["tensors"]["quantized"])
+    assert {n for n in manifest["tensors"]["copied"] if "layers.2." in n} == {t.name for t in further}
+    about = json.loads((tmp_path / "Q" / "config.json").read_text())["quantization_config"]
+    targets = [t for group in about["config_groups"].values() for t in group["targets"]]
+    meant = [t.name.removesuffix(".weight") for t in further if ".experts." in t.name]
+    assert meant
+    assert [n for n in meant if any(names.matches(t, n) for t in targets)] == []
+    assert any("in the files and not in the model" in note for note in notes)
+
+
+def test_what_is_missing_among_numbered_tensors() -> None:
+    there = [f"m.{layer}.e.{expert}.{leaf}" for layer in (0, 10) for expert in (0, 1, 2) for leaf in ("a", "b")]
+    assert names.gaps([*there, "m.0.norm", "head"]) == []
+    assert names.gaps([n for n in there if n not in ("m.10.e.2.a", "m.0.e.1.b")]) == ["m.0.e.1.b", "m.10.e.2.a"]
+
+
+def test_a_target_is_claimed_before_the_work(small_build: Path, model_of: ModelOf, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oneshot, "load_model", lambda *_, **__: pytest.fail("was loaded"))
+    (tmp_path / "file").write_text("")
+    code, _, err = run("quantize", small_build, "--model", model_of("minimax_m2"), "--out", tmp_path / "file" / "Q")
+    assert (code, "cannot be written" in err) == (2, True), err
+    with filelock.FileLock(tmp_path / ".Q.lock"):
+        code, _, err = run("quantize", small_build, "--model", model_of("minimax_m2"), "--out", tmp_path / "Q", "--ledger-only")
+    assert (code, "is writing there" in err) == (2, True), err
 
 
 def four_bits(folder: Path) -> None:
