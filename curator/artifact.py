@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 FORMAT = "curate-build/1"
 ROWS_PER_FILE = 4096
 MANIFEST = "manifest.json"
-UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENAMETOOLONG})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+ELSEWHERE = "choose another --out"
 
 
 class Placed(NamedTuple):
@@ -176,10 +178,10 @@ def flat_ids(samples: Sequence[Sample]) -> NDArray[Any]:
 
 
 @contextmanager
-def claimed(target: Path) -> Iterator[None]:
-    """Have a target to oneself, and clear up what builds that were killed left beside it; within a claim, a claim is free.
+def claimed(target: Path, *, otherwise: str = ELSEWHERE) -> Iterator[None]:
+    """Have a target to oneself, and clear up what runs that were killed left beside it; within a claim, a claim is free.
 
-    Raises UsageError where another build is writing there, or nothing can be written."""
+    Raises UsageError where another run is writing there, or nothing can be written; it ends with ``otherwise``, what to do then."""
     import filelock
 
     lock = filelock.FileLock(target.parent / f".{target.name}.lock", timeout=0, is_singleton=True, thread_local=False)
@@ -187,9 +189,9 @@ def claimed(target: Path) -> Iterator[None]:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout:
-        raise UsageError(f"{target}: another build is writing there; wait for it, or choose another --out") from None
+        raise UsageError(f"{target}: another run is writing there; wait for it, or {otherwise}") from None
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}; choose another --out") from None
+        raise UsageError(f"{target}: cannot be written: {error.strerror}; {otherwise}") from None
     try:
         if lock.lock_counter == 1:
             recover(target)
@@ -211,13 +213,13 @@ def recover(target: Path) -> None:
 
 
 @contextmanager
-def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, what: str = "build") -> Iterator[Path]:
+def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, what: str = "build", otherwise: str = ELSEWHERE) -> Iterator[Path]:
     """A folder beside ``target`` that takes its place when the block ends well, and is gone when it does not.
 
     Raises UsageError where ``target`` exists (``force`` replaces a build, and nothing but a build) or cannot be written.
-    Another kind of folder than a build has another ``marker``, the file that is written last into it.
+    Another kind of folder than a build has another ``marker``, the file that is written last into it. Errors end with ``otherwise``.
     """
-    with claimed(target):
+    with claimed(target, otherwise=otherwise):
         refuse_target(target, force=force, marker=marker, what=what)
         folder: Path | None = None
         try:
@@ -228,7 +230,8 @@ def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, wha
             _take_place(folder, target)
         except OSError as error:
             if error.errno in UNWRITABLE:
-                raise UsageError(f"{target}: cannot be written: {error.strerror}; make room, or choose another --out") from None
+                room = "make room, or " if error.errno in FULL else ""
+                raise UsageError(f"{target}: cannot be written: {error.strerror}; {room}{otherwise}") from None
             raise
         finally:
             if folder is not None:
