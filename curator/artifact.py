@@ -11,22 +11,26 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curator.errors import CurateError, UsageError
+from curator.errors import UsageError
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
     from numpy.typing import NDArray
+    from pydantic import BaseModel
 
     from curator.data import Piece, Sample
 
 FORMAT = "curate-build/1"
 ROWS_PER_FILE = 4096
 MANIFEST = "manifest.json"
-UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENAMETOOLONG})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+ELSEWHERE = "choose another --out"
 
 
 class Placed(NamedTuple):
@@ -174,10 +178,10 @@ def flat_ids(samples: Sequence[Sample]) -> NDArray[Any]:
 
 
 @contextmanager
-def claimed(target: Path) -> Iterator[None]:
-    """Have a target to oneself, and clear up what builds that were killed left beside it; within a claim, a claim is free.
+def claimed(target: Path, *, otherwise: str = ELSEWHERE) -> Iterator[None]:
+    """Have a target to oneself, and clear up what runs that were killed left beside it; within a claim, a claim is free.
 
-    Raises UsageError where another build is writing there, or nothing can be written."""
+    Raises UsageError where another run is writing there, or nothing can be written; it ends with ``otherwise``, what to do then."""
     import filelock
 
     lock = filelock.FileLock(target.parent / f".{target.name}.lock", timeout=0, is_singleton=True, thread_local=False)
@@ -185,9 +189,9 @@ def claimed(target: Path) -> Iterator[None]:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout:
-        raise UsageError(f"{target}: another build is writing there; wait for it, or choose another --out") from None
+        raise UsageError(f"{target}: another run is writing there; wait for it, or {otherwise}") from None
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}; choose another --out") from None
+        raise UsageError(f"{target}: cannot be written: {error.strerror}; {otherwise}") from None
     try:
         if lock.lock_counter == 1:
             recover(target)
@@ -209,13 +213,13 @@ def recover(target: Path) -> None:
 
 
 @contextmanager
-def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, what: str = "build") -> Iterator[Path]:
+def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, what: str = "build", otherwise: str = ELSEWHERE) -> Iterator[Path]:
     """A folder beside ``target`` that takes its place when the block ends well, and is gone when it does not.
 
     Raises UsageError where ``target`` exists (``force`` replaces a build, and nothing but a build) or cannot be written.
-    Another kind of folder than a build has another ``marker``, the file that is written last into it.
+    Another kind of folder than a build has another ``marker``, the file that is written last into it. Errors end with ``otherwise``.
     """
-    with claimed(target):
+    with claimed(target, otherwise=otherwise):
         refuse_target(target, force=force, marker=marker, what=what)
         folder: Path | None = None
         try:
@@ -226,7 +230,8 @@ def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, wha
             _take_place(folder, target)
         except OSError as error:
             if error.errno in UNWRITABLE:
-                raise UsageError(f"{target}: cannot be written: {error.strerror}; make room, or choose another --out") from None
+                room = "make room, or " if error.errno in FULL else ""
+                raise UsageError(f"{target}: cannot be written: {error.strerror}; {room}{otherwise}") from None
             raise
         finally:
             if folder is not None:
@@ -271,10 +276,12 @@ def _take_place(folder: Path, target: Path) -> None:
 
 
 def file_table(folder: Path, *, marker: str = MANIFEST, known: Mapping[str, dict[str, Any]] | None = None) -> dict[str, dict[str, Any]]:
-    """{path: {sha256, bytes}} of every file but the manifest; ``known`` has those that were digested while they were written."""
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != marker)
+    """{path: {sha256, bytes}} of every file but the manifest; ``known`` has those that were digested while they were written.
+    Raises UsageError where one may not be read."""
     digested = known or {}
-    return {n: digested.get(n) or {"sha256": _sha256(folder / n), "bytes": (folder / n).stat().st_size} for n in names}
+    with _readable(folder):
+        names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != marker)
+        return {n: digested.get(n) or {"sha256": _sha256(folder / n), "bytes": (folder / n).stat().st_size} for n in names}
 
 
 def _sha256(file: Path) -> str:
@@ -282,48 +289,121 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Have a file that the system does not give up be the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{error.filename or file}: cannot be read: {error.strerror or error}; see that you may read it, and run again") from None
+
+
 class NotABuild(UsageError):
     """A folder that is not a build, or not one that this version reads."""
 
 
-class Damaged(CurateError):
-    """A build whose files are not those of its manifest."""
+class Damaged(UsageError):
+    """A build whose files are not those of its manifest; ``faults`` has a line for each."""
 
-    exit_code = 1
+    def __init__(self, folder: Path, faults: Sequence[str]) -> None:
+        self.faults = list(faults)
+        super().__init__(f"{folder} is not as its manifest says:\n" + "\n".join(f"* {f}" for f in faults))
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a build. Raises NotABuild."""
+    """The manifest of a build, with every key that others rely on. Raises NotABuild."""
+    if not folder.is_dir():
+        raise NotABuild(f"{folder}: no such folder; name one that `curate build` wrote")
     try:
-        value: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        value = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotABuild(f"{folder}: no {MANIFEST} there; name a folder that `curate build` wrote") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NotABuild(f"{folder / MANIFEST}: cannot be read: {error}") from None
-    if value.get("format") != FORMAT:
-        raise NotABuild(f"{folder}: format {value.get('format')!r}, this version reads {FORMAT!r}")
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        found = value.get("format") if isinstance(value, dict) else None
+        raise NotABuild(f"{folder}: format {found!r}, this version reads {FORMAT!r}")
+    if wrong := _misshapen(value):
+        raise NotABuild(f"{folder / MANIFEST}: not as `curate build` writes it: {'; '.join(wrong[:5])}; take the build from where it was made, or build again")
     return value
 
 
+def _misshapen(value: Mapping[str, Any]) -> list[str]:
+    """What a manifest lacks, or has of another kind than others rely on: a line for each key."""
+    import pydantic
+
+    try:
+        _shape().model_validate(value, strict=True)
+    except pydantic.ValidationError as error:
+        return [f"{'.'.join(map(str, e['loc']))}: {e['msg'][:1].lower()}{e['msg'][1:]}" for e in error.errors()]
+    return []
+
+
+@cache
+def _shape() -> type[BaseModel]:
+    """The part of a manifest that this version reads. Made when it is needed: pydantic takes long to import."""
+    from typing import Annotated
+
+    from pydantic import Field, create_model
+
+    text: Any = (str, ...)
+    known: Any = (str | None, ...)
+    count: Any = (Annotated[int, Field(ge=0)], ...)
+    file: Any = create_model("File", sha256=text, bytes=count)
+    mix: Any = create_model("Mix", name=text, sha256=text, text=text)
+    tokenizer: Any = create_model("Tokenizer", id=text, sha256=text, vocab_size=count)
+    token: Any = create_model("Token", id=count, token=text)
+    numbers: dict[str, Any] = dict.fromkeys(("samples", "documents", "tokens"), count)
+    words: dict[str, Any] = {**dict.fromkeys(("source", "dataset", "category"), text), **dict.fromkeys(("revision", "license"), known)}
+    source: Any = create_model("Source", evaluation=(bool, ...), **words, **numbers)
+    parts: dict[str, Any] = {
+        **numbers,
+        **dict.fromkeys(("max_seq_length", "documents_cut", "tokens_cut"), count),
+        "fingerprint": text,
+        "mix": (mix, ...),
+        "tokenizer": (tokenizer, ...),
+        "required": (dict[str, dict[str, float]], ...),
+        "sources": (list[source], ...),
+        "notes": (list[str], ...),
+        "special_tokens": (list[token], ...),
+        "files": (dict[str, file], ...),
+    }
+    made: type[BaseModel] = create_model("Manifest", **parts)
+    return made
+
+
 def verify(folder: Path, described: Mapping[str, Any]) -> None:
-    """Check every file against the manifest. Raises Damaged with all that differ."""
+    """Check every file against the manifest. Raises Damaged with all that differ, UsageError where one may not be read."""
     there, noted = file_table(folder), described["files"]
     faults = [f"{name}: missing" for name in noted if name not in there]
     faults += [f"{name}: not in the manifest" for name in there if name not in noted]
     faults += [f"{name}: changed since the build" for name in noted if name in there and there[name] != noted[name]]
     if faults:
-        raise Damaged(f"{folder} is not as its manifest says:\n" + "\n".join(f"* {f}" for f in faults))
+        raise Damaged(folder, faults)
 
 
 def read_frame(folder: Path, name: str) -> pl.DataFrame:
-    """One of the tables of a build, by its name without ``.parquet``."""
-    import polars as pl
-
-    return pl.read_parquet(folder / f"{name}.parquet")
+    """One of the tables of a build, by its name without ``.parquet``. Raises Damaged, UsageError."""
+    return _table(folder, f"{name}.parquet")
 
 
 def read_data(folder: Path) -> pl.DataFrame:
-    """input_ids and position_ids of all samples."""
+    """input_ids and position_ids of all samples. Raises Damaged, UsageError."""
     import polars as pl
 
-    return pl.read_parquet(folder / "data" / "train-*.parquet")
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.glob("data/train-*.parquet"))
+    if not names:
+        raise Damaged(folder, ["data/train-*.parquet: missing"])
+    return pl.concat([_table(folder, n) for n in names])
+
+
+def _table(folder: Path, name: str) -> pl.DataFrame:
+    """Opened here, because polars takes no path that the locale cannot spell."""
+    import polars as pl
+
+    try:
+        with _readable(folder / name), (folder / name).open("rb") as stream:
+            return pl.read_parquet(stream)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0][:200]
+        raise Damaged(folder, [f"{name}: is no parquet file, or only a part of one ({reason})"]) from None

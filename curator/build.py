@@ -144,7 +144,7 @@ def load_tokenizer(name: str, draft: mix.Draft, *, revision: str | None = None) 
         revision = draft.mix.tokenizer_revision
     starter = data_root() / "sources" / "starter" / "tokenizer"
     try:
-        return tokenizing.load(str(beside) if beside.is_dir() else name, revision=revision, starter=starter)
+        return tokenizing.load(str(beside) if beside.is_dir() or (beside.suffix == ".json" and beside.is_file()) else name, revision=revision, starter=starter)
     except SourceError as error:
         return error
 

@@ -4,7 +4,8 @@
 class                      code  the user then
 =========================  ====  ==============================================
 (no error)                   0
-(the answer is no)           1   reads the answer (``check``, ``diff``)
+(the answer is no)           1   reads the answer (``check``, ``verify``,
+                                 ``verify-checkpoint``, ``diff``)
 UsageError                   2   corrects the command
   MixError                   2   edits the mix: one line a problem
 SourceError                  3   retries, logs in, or mends the card
@@ -69,11 +70,12 @@ class SourceError(CurateError):
 
     @classmethod
     def join(cls, errors: Sequence[SourceError]) -> SourceError:
-        """One error out of many, so that a user mends them in one go."""
+        """One error out of many, so that a user mends them in one go; one to try again, if any is."""
         messages = list(dict.fromkeys(str(e) for e in errors))
-        if len(messages) == 1:
-            return cls(messages[0])
-        return cls(f"{len(messages)} sources cannot be used:\n" + "\n".join(f"* {m}" for m in messages))
+        several = f"{len(messages)} sources cannot be used:\n" + "\n".join(f"* {m}" for m in messages)
+        joined = cls(several if len(messages) > 1 else messages[0])
+        joined.exit_code = max(e.exit_code for e in errors)
+        return joined
 
 
 class ShortfallError(CurateError):

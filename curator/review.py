@@ -72,7 +72,7 @@ def again(folder: Path, *, against: Sequence[str] = ()) -> coverage.Tables:
     contents = read(folder)
     tables = contents.tables(against=against)
     data = [name for name in contents.facts["files"] if name.startswith("data/")]
-    with artifact.new_folder(folder, force=True) as fresh:
+    with artifact.new_folder(folder, force=True, otherwise="copy the build to where you may write, and name the copy") as fresh:
         (fresh / "data").mkdir()
         for name in (*data, "documents.parquet", "samples.parquet", "quarantine.jsonl"):
             _link(folder / name, fresh / name)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from curator import chat_template, network
 from curator.chat_template import MOST_CHARACTERS
 from curator.data import Conversation, Document, Drop, Message, Tokens, ToolCall
-from curator.errors import SourceError
+from curator.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -426,12 +426,22 @@ def _call_id(number: int) -> str:
     return f"call{number:05d}"  # nine characters, letters and digits: the strictest template's wish
 
 
+class NotATokenizer(SourceError):
+    """A name that no tokenizer can have: nothing that another try mends."""
+
+    exit_code = UsageError.exit_code
+
+
 def load(name: str, *, revision: str | None = None, starter: Path | None = None) -> Encoder:
-    """The tokenizer ``name``: a hub id, a local folder, or ``starter`` for the folder given. Raises SourceError."""
+    """The tokenizer ``name``: a hub id, a local folder, or ``starter`` for the folder given. Raises SourceError, NotATokenizer."""
     import tokenizers
 
     folder = starter if name == STARTER and starter else Path(name)
     local = folder.is_dir()
+    if folder.suffix == ".json" and folder.is_file():  # others may have the name of a hub id
+        raise NotATokenizer(f"tokenizer {name}: a file; name the folder that it is in ({folder.parent})")
+    if local and not any(folder.iterdir()):
+        raise NotATokenizer(f"tokenizer {name}: an empty folder; name one with tokenizer.json")
     commit = None if local else _commit(name, revision)
     tokenizer = _pretrained(str(folder) if local else name, revision=commit, local=local)
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -469,7 +479,7 @@ def _commit(name: str, revision: str | None) -> str:
     try:
         return str(HfApi().model_info(name, revision=revision, timeout=60).sha)
     except errors.HFValidationError:
-        raise SourceError(f"tokenizer {name}: neither a folder nor a hub id ORG/NAME") from None
+        raise NotATokenizer(f"tokenizer {name}: neither a folder nor a hub id ORG/NAME") from None
     except errors.GatedRepoError:
         raise SourceError(f"tokenizer {name}: gated; accept its terms on the hub and log in (`hf auth login`, or HF_TOKEN)") from None
     except unanswered as error:

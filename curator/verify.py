@@ -22,9 +22,9 @@ def faults(folder: Path, manifest: Manifest, *, lock: Lock | None = None) -> lis
     """All that is wrong with a build, a line each; nothing where it holds."""
     try:
         artifact.verify(folder, manifest)
+        data, documents, samples = artifact.read_data(folder), artifact.read_frame(folder, "documents"), artifact.read_frame(folder, "samples")
     except artifact.Damaged as error:
-        return [line.removeprefix("* ") for line in str(error).splitlines()[1:]]
-    data, documents, samples = artifact.read_data(folder), artifact.read_frame(folder, "documents"), artifact.read_frame(folder, "samples")
+        return error.faults
     checks: tuple[Callable[[], Iterator[str]], ...] = (
         lambda: _mix(manifest),
         lambda: _samples(manifest, data, samples),

@@ -12,7 +12,7 @@ import click
 
 from curator import __version__
 from curator.cli import checkpoints, keeping, lists, quantizing, reviewing, sets
-from curator.cli.output import printable
+from curator.cli.output import guarded, printable
 from curator.errors import BUG, INTERRUPTED, CurateError, UsageError
 
 
@@ -37,37 +37,47 @@ for command in COMMANDS:
     cli.add_command(command)
 
 
+# What an interrupted command leaves, where that is more to say than that it was interrupted.
+LEFT = {
+    "build": "no build was written, what was pulled is kept: the next run goes on from there",
+    "quantize": "nothing was written: the next run starts anew",
+    **dict.fromkeys(("dequantize", "stitch"), "finished files are kept in the folder .NAME.partial beside --out: the next run goes on from there"),
+}
+
+
 def main() -> NoReturn:
     """Run the command line; every outcome becomes one exit code (curator.errors)."""
-    if os.environ.get("NO_COLOR"):
-        os.environ["TERM"] = os.environ.get("TERM") or "dumb"
-    try:
-        cli.main(standalone_mode=False)
-        code = 0
-    except CurateError as error:
-        _fail(str(error))
-        code = error.exit_code
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = UsageError.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; no build was written, what was pulled is kept: the next run goes on from there")
-        code = INTERRUPTED
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - what reads us has gone
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    except BaseException:  # noqa: BLE001 - the one place where a bug becomes a crash file
-        _fail(f"a bug in curate; the details are in {_crash_file()}: please report it with that file")
-        code = BUG
+    with guarded():
+        code = _outcome()
     sys.exit(code)
 
 
+def _outcome() -> int:
+    try:
+        cli.main(standalone_mode=False)
+    except CurateError as error:
+        _fail(str(error))
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return UsageError.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        command = next((a for a in sys.argv[1:] if not a.startswith("-")), "")
+        _fail("; ".join(("interrupted", *filter(None, [LEFT.get(command)]))))
+        return INTERRUPTED
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except BaseException:  # noqa: BLE001 - the one place where a bug becomes a crash file
+        _fail(f"a bug in curate; the details are in {_crash_file()}: please report it with that file")
+        return BUG
+    return 0
+
+
 def _fail(message: str) -> None:
-    click.echo(f"{click.style('error', fg='red', bold=True) if sys.stderr.isatty() else 'error'}: {printable(message)}", err=True)
+    colour = None if os.environ.get("NO_COLOR") else "red"  # https://no-color.org; rich looks for itself
+    click.echo(f"{click.style('error', fg=colour, bold=True) if sys.stderr.isatty() else 'error'}: {printable(message)}", err=True)
 
 
 def _crash_file() -> str:

@@ -3,15 +3,70 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from curator.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TextIO
+
+
+class _Guarded:
+    """A stream that outlives its reader: where nobody reads any more (`| head -1`), what follows is dropped and the command ends with
+    its own code. Click and rich would end it with 1, which is an answer of `check`. Other failures are told once, or where
+    there is no way to tell them (``needed=False``) dropped too."""
+
+    def __init__(self, stream: TextIO, *, needed: bool) -> None:
+        self._stream = stream
+        self._needed = needed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        if text == "":
+            return 0  # click tries this out, and takes no error of it for one
+        with self._outlived():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._outlived():
+            self._stream.flush()
+
+    @contextmanager
+    def _outlived(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._drop()
+            if self._needed and not isinstance(error, BrokenPipeError):
+                raise UsageError(f"cannot write to standard output: {error.strerror or error}") from None
+
+    def _drop(self) -> None:
+        """Nowhere is where the rest goes: what is buffered too, which the interpreter would write when it ends, and fail again."""
+        with suppress(OSError):  # a stream without a file has nothing to drop
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Within it, standard output and standard error may be closed or full."""
+    out, err = sys.stdout, sys.stderr
+    with (
+        redirect_stdout(out and cast("TextIO", _Guarded(out, needed=True))),
+        redirect_stderr(err and cast("TextIO", _Guarded(err, needed=False))),
+    ):
+        yield
 
 
 def say(line: str) -> None:

@@ -28,7 +28,11 @@ def check(folder: Path, require: Path | None, as_json: bool) -> None:
     """Check a finished build: its files against the manifest, its gates against what it holds. Code 1 where something fails."""
     from curator import artifact, coverage, review
 
-    gates = review.check(folder, require=require)
+    try:
+        gates = review.check(folder, require=require)
+    except artifact.Damaged as error:
+        error.exit_code = ANSWER_IS_NO  # whether it is whole is what was asked
+        raise
     failing, files = coverage.failing(gates), len(artifact.manifest(folder)["files"])
     if as_json:
         print_json({"ok": not failing, "files": files, "gates": gates})

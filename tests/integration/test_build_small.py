@@ -359,3 +359,20 @@ def test_a_tokenizer_from_the_hub_is_pinned_to_its_commit(run: Run, hub: Hub, da
     code, _, err = build(run, mix, "--force", "--tokenizer", "tests/absent")
     assert code == 3
     assert "tokenizer tests/absent: not found on the hub" in err
+
+
+def test_a_tokenizer_that_is_none_is_a_mistake_and_no_failure_of_the_network(run: Run, hub: Hub, write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "rows.txt").write_text(prose(2000))
+    mix = write_mix([{"path": "rows.txt", "adapter": "files", "num_samples": 1, **ENTRY, "formatter": "raw_text", "columns": ["text"]}])
+    (tmp_path / "T").mkdir()
+    code, _, err = build(run, mix, "--tokenizer", str(tmp_path / "T"))
+    assert (code, "an empty folder; name one with tokenizer.json" in err) == (2, True), err
+    (tmp_path / "T/tokenizer.json").write_text("{}")
+    for name in (str(tmp_path / "T/tokenizer.json"), "T/tokenizer.json"):  # the second beside the mix
+        code, _, err = build(run, mix, "--tokenizer", name)
+        assert (code, f"a file; name the folder that it is in ({tmp_path}/T)" in err) == (2, True), err
+    code, _, err = build(run, mix, "--tokenizer", "/no/such/folder")
+    assert (code, "neither a folder nor a hub id" in err) == (2, True), err
+    assert not hub.requests
+    mixed = write_mix([{"dataset": "tests/there_is_none", "num_samples": 1, **ENTRY}])
+    assert build(run, mixed, "--tokenizer", str(tmp_path / "T/tokenizer.json"))[0] == 3

@@ -90,6 +90,26 @@ def test_a_target_that_cannot_be_written(run: Run, mix: Path, tmp_path: Path) ->
     assert "choose another --out" in err
 
 
+def test_reports_that_cannot_be_written(run: Run, mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``report`` has no --out, and a place that is read-only has room enough."""
+    target = tmp_path / "B"
+    assert run("build", mix, "--out", target)[0] == 0
+    before = bytes_of(target)
+    for number, room in ((30, False), (28, True)):
+
+        def failing(*_: object, number: int = number, **__: object) -> str:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr("tempfile.mkdtemp", failing)
+        code, _, err = run("report", target)
+        assert code == 2
+        assert f"{target}: cannot be written: {os.strerror(number)}; " in err
+        assert "copy the build to where you may write, and name the copy" in err
+        assert "--out" not in err
+        assert ("make room" in err) is room
+    assert bytes_of(target) == before
+
+
 def test_force_replaces_a_build_whole_and_nothing_else(run: Run, mix: Path, tmp_path: Path) -> None:
     target = tmp_path / "B"
     assert run("build", mix, "--out", target)[0] == 0
@@ -107,7 +127,7 @@ def test_two_builds_into_one_target(mix: Path, hub: Hub, tmp_path: Path) -> None
     hub.fail("tests/disk", Fault(delay=0.3, path="*.parquet"))
     runs = [Curate("build", mix, "--out", tmp_path / "B", "--no-cache", said=tmp_path / f"said{n}") for n in range(2)]
     assert sorted(r.wait() or 0 for r in runs) == [0, 2], [r.said for r in runs]
-    assert "another build is writing there" in "".join(r.said for r in runs)
+    assert "another run is writing there" in "".join(r.said for r in runs)
     assert (tmp_path / "B" / "manifest.json").exists()
 
 

@@ -52,3 +52,16 @@ def test_mixes_of_the_documentation_load(place: str, text: str) -> None:
 
 def test_there_are_mixes_to_load() -> None:
     assert len(mixes()) > 5
+
+
+def test_the_tutorial_shows_what_check_prints(tmp_path: Path) -> None:
+    from curator import artifact
+    from curator import build as building
+    from curator.catalog import Catalog
+
+    text = (ROOT / "docs" / "tutorial" / "first-build.md").read_text(encoding="utf-8")
+    file = tmp_path / "mine.yaml"
+    file.write_text(next(m[1] for m in YAML.finditer(text)), encoding="utf-8")
+    plan, encoder = building.prepare(file, Catalog.find(None))
+    building.build(plan, encoder, tmp_path / "B", jobs=1)
+    assert f"{len(artifact.manifest(tmp_path / 'B')['files'])} files as the manifest says" in text
