@@ -26,6 +26,15 @@ class Alias(BaseModel):
     memory: str = Field(description="As transformers, llm-compressor or a server have it.")
 
 
+class FullSize(BaseModel):
+    """What is true only of a model of the published size, quantized to no more than so many bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    config: dict[str, int] = Field(description="What config.json then says.")
+    most_gb: float = Field(description="Weights in all, in 10^9 bytes.")
+    notes: tuple[str, ...]
+
+
 class Serving(BaseModel):
     """How vLLM is told to serve the family."""
 
@@ -37,6 +46,7 @@ class Serving(BaseModel):
     sampling: dict[str, float | int] = Field(default_factory=dict, description="For --override-generation-config.")
     arguments: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    full_size: FullSize | None = None
 
 
 class Family(BaseModel):

@@ -5,6 +5,7 @@ Format: https://github.com/huggingface/safetensors (eight bytes of header length
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -112,11 +113,17 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     config = read_config(folder, faults)
     named = _named_files(folder, faults)
     tensors: dict[str, Tensor] = {}
+    broken: set[str] = set()
     for file in sorted(set(named.values())):
-        faults += _add(tensors, _inside(folder, file), file)
-    faults += _compare(named, tensors)
+        try:
+            faults += _add(tensors, _inside(folder, file), file)
+        except (OSError, ValueError, RecursionError) as error:
+            broken.add(file)
+            faults.append(f"{file}: cannot be read: {error.strerror}" if isinstance(error, OSError) else f"{file}: not a whole safetensors file: {error}")
+    faults += _compare({n: f for n, f in named.items() if f not in broken}, tensors, named)
     if faults:
-        raise QuantizeError(listed(f"{folder} cannot be used; fetch again, or mend", faults))
+        denied = all(f.endswith(os.strerror(errno.EACCES)) for f in faults)
+        raise QuantizeError(listed(f"{folder} cannot be used; {'get the right to read it' if denied else 'fetch again, or mend'}", faults))
     return Checkpoint(folder, config, tensors)
 
 
@@ -147,7 +154,7 @@ def _json(folder: Path, name: str, faults: list[str]) -> dict[str, Any] | None:
     try:
         value = json.loads(_inside(folder, name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, QuantizeError) as error:
-        faults.append(f"{name}: cannot be read: {error}")
+        faults.append(f"{name}: cannot be read: {(isinstance(error, OSError) and error.strerror) or error}")
         return {}
     if not isinstance(value, dict):
         faults.append(f"{name}: not a JSON object")
@@ -209,13 +216,11 @@ def _unusable(folder: Path, file: str) -> str | None:
 
 
 def _add(tensors: dict[str, Tensor], path: Path, file: str) -> list[str]:
-    """Put the tensors of one file into the index; what is wrong comes back."""
-    try:
-        header, start = _header(path)
-        found = sorted(_entries(header, path, start), key=lambda t: (t.start, t.nbytes))
-        _check_layout(found, start, path.stat().st_size)
-    except (OSError, ValueError, RecursionError) as error:
-        return [f"{file}: not a whole safetensors file: {error}"]
+    """Put the tensors of one file into the index; those that were there come back. Raises OSError, ValueError or RecursionError for
+    a file that is no such index."""
+    header, start = _header(path)
+    found = sorted(_entries(header, path, start), key=lambda t: (t.start, t.nbytes))
+    _check_layout(found, start, path.stat().st_size)
     twice = [f"{file}: {t.name} is in {tensors[t.name].file.name} too" for t in found if t.name in tensors]
     tensors.update((t.name, t) for t in found)
     return twice
@@ -275,10 +280,11 @@ def _check_layout(found: list[Tensor], start: int, size: int) -> None:
         raise ValueError(f"its tensors end at byte {end:,} and the file at {size:,}: {'truncated' if size < end else 'bytes at its end belong to no tensor'}")
 
 
-def _compare(named: Mapping[str, str], tensors: Mapping[str, Tensor]) -> list[str]:
+def _compare(readable: Mapping[str, str], tensors: Mapping[str, Tensor], named: Mapping[str, str]) -> list[str]:
+    """Where the index and the files disagree: ``named`` is all of the index, ``readable`` what is in files that could be read."""
     if set(named) == {""} or not tensors:
         return []
-    absent = [f"{INDEX}: {n} is not in {f}" for n, f in named.items() if n not in tensors or tensors[n].file.name != f]
+    absent = [f"{INDEX}: {n} is not in {f}" for n, f in readable.items() if n not in tensors or tensors[n].file.name != f]
     return absent + [f"{t.file.name}: {n} is not in {INDEX}" for n, t in tensors.items() if n not in named]
 
 

@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 from curator.checkpoints.families import Family, family_of
-from curator.checkpoints.reading import CONFIG, listed, read_config
+from curator.checkpoints.reading import CONFIG, Checkpoint, open_checkpoint
 from curator.checkpoints.scheme import MIXED, PACKED, are_groups
 from curator.errors import QuantizeError
 
@@ -58,11 +59,10 @@ def _lines(command: tuple[str, ...]) -> list[str]:
 
 
 def script(model: Path, *, gpus: int | None = None) -> Script:
-    """How to serve a folder. Raises UsageError for a family without a card, QuantizeError for a config that says nothing known."""
-    faults: list[str] = []
-    config = read_config(model, faults)
-    if faults:
-        raise QuantizeError(listed(f"{model} cannot be served", faults))
+    """How to serve a folder. Raises UsageError for a family without a card, QuantizeError for a folder that is no whole checkpoint
+    or a config that says nothing known."""
+    checkpoint = open_checkpoint(model)
+    config = checkpoint.config
     family = family_of(config, where=model)
     kind, stored = describe(config, where=model / CONFIG)
     return Script(
@@ -72,7 +72,7 @@ def script(model: Path, *, gpus: int | None = None) -> Script:
         command=command(model, family, gpus=gpus or family.serving.gpus),
         servers=SERVERS[kind],
         not_for=NOT_FOR.get(kind),
-        notes=_notes(family, config),
+        notes=_notes(family, checkpoint),
     )
 
 
@@ -89,14 +89,23 @@ def command(model: Path, family: Family, *, gpus: int) -> tuple[str, ...]:
     return (*words, *serving.arguments)
 
 
-def _notes(family: Family, config: Mapping[str, Any]) -> tuple[str, ...]:
+def _notes(family: Family, checkpoint: Checkpoint) -> tuple[str, ...]:
+    config = checkpoint.config
     instead = family.serving.reasoning_parser_instead
     context = config.get("max_position_embeddings")
     return (
         *family.serving.notes,
+        *_of_full_size(family, checkpoint),
         *([f"reasoning parser {instead} fits as well: it leaves the thoughts in the answer"] if instead else []),
         *([f"up to {context:,} tokens of context; lower it with --max-model-len where memory is short"] if isinstance(context, int) else []),
     )
+
+
+def _of_full_size(family: Family, checkpoint: Checkpoint) -> tuple[str, ...]:
+    full = family.serving.full_size
+    if full is None or any(checkpoint.config.get(k) != v for k, v in full.config.items()):
+        return ()
+    return full.notes if sum(t.nbytes for t in checkpoint.tensors.values()) <= full.most_gb * 1e9 else ()
 
 
 def describe(config: Mapping[str, Any], *, where: Path) -> tuple[str, tuple[str, ...]]:
@@ -108,8 +117,9 @@ def describe(config: Mapping[str, Any], *, where: Path) -> tuple[str, tuple[str,
     if method == "fp8":
         return "FP8", (f"E4M3 in blocks of {about.get('weight_block_size')}",)
     groups = about.get("config_groups") if isinstance(about, dict) else None
+    said = f"quantization_config with quant_method {method!r}" if isinstance(about, dict) else f"quantization_config is {shortened(about)}"
     if method != "compressed-tensors" or not are_groups(groups):
-        raise QuantizeError(f"{where}: quantization_config of {method!r}; known: none, fp8, compressed-tensors with config_groups that have targets")
+        raise QuantizeError(f"{where}: {said}; known: none, fp8, compressed-tensors with config_groups that have targets")
     formats = {g.get("format") or about.get("format") for g in groups.values()}
     return MIXED if len(formats) > 1 else "one format", tuple(_said(g, g.get("format") or about.get("format")) for g in groups.values())
 

@@ -23,10 +23,12 @@ def is_ours(folder: Path) -> bool:
 
 def faults(folder: Path, *, source: Path | None = None) -> list[str]:
     """All that is wrong with a dequantized or stitched folder; with ``source``, the model that its tensors "as they were" come
-    from, these too. Raises UsageError for a folder of another kind."""
+    from, these too. Raises UsageError for a folder of another kind, and for a source that is the folder itself."""
     name = next((n for n in MANIFESTS if (folder / n).is_file()), None)
     if name is None:
         raise UsageError(f"{folder}: neither {' nor '.join(MANIFESTS)} there; name a folder that `curate dequantize` or `curate stitch` wrote")
+    if source is not None and source.resolve() == folder.resolve():
+        raise UsageError(f"{source}: is {folder} itself, which proves nothing; give --source the model that it was made of")
     try:
         manifest = json.loads((folder / name).read_text(encoding="utf-8"))
         found = [*_files(folder, manifest["files"])]

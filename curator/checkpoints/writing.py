@@ -30,6 +30,7 @@ JOURNAL = "journal.jsonl"
 MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
 OTHER_WEIGHTS = (".safetensors", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack", *PICKLES)
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EFBIG, errno.ENAMETOOLONG)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 SHARD_BYTES = 5_000_000_000
 
 Progress = Callable[[str, int, int], None]  # the shard just finished, bytes done, bytes in all
@@ -180,7 +181,10 @@ def work_folder(target: Path, job: Any, *, force: bool = False) -> Iterator[Work
     except OSError as error:
         if error.errno in UNWRITABLE:
             where = f" ({error.filename})" if error.filename else ""
-            raise UsageError(f"{target}: cannot be written: {error.strerror}{where}; make room and run again to go on, or choose another --out") from None
+            way = (
+                "make room and run again to go on, or choose another --out" if error.errno in FULL else "choose another --out, or get the right to write there"
+            )
+            raise UsageError(f"{target}: cannot be written: {error.strerror}{where}; {way}") from None
         raise
 
 

@@ -5,7 +5,10 @@ which are translated with a note of each translation.
 from __future__ import annotations
 
 import copy
+import difflib
 import hashlib
+import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +22,7 @@ FOLDER = Path(__file__).with_name("recipes")
 FOR_EXPERTS, FOR_DENSE = "w4a16-awq", "w4a16-dense-awq"
 SMOOTHING = "AWQModifier"
 QUANTIZING = ("QuantizationModifier", "GPTQModifier", "AutoRoundModifier")
+KNOWN = (SMOOTHING, *QUANTIZING, "SmoothQuantModifier", "SpinQuantModifier", "QuIPModifier")  # for messages; llm-compressor has more
 SETTINGS_OF_QUANTIZATION = ("config_groups", "targets", "scheme", "ignore", "kv_cache_scheme", "bypass_divisibility_checks")
 
 Step = tuple[str, Mapping[str, Any]]  # a modifier's class name and its settings
@@ -55,8 +59,12 @@ def load(name: str) -> Recipe:
     file = FOLDER / f"{name}.yaml" if name in shipped() else Path(name)
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeError):
+    except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"recipe {name}: neither a file nor one of {', '.join(shipped())}") from None
+    except OSError as error:
+        raise UsageError(f"recipe {name}: cannot be read: {error.strerror}") from None
+    except UnicodeError as error:
+        raise UsageError(f"recipe {name}: not text in UTF-8: {error}") from None
     return parse(text, name=file.name if file.is_file() and name not in shipped() else name)
 
 
@@ -69,8 +77,12 @@ def parse(text: str, *, name: str) -> Recipe:
     except yaml.YAMLError as error:
         raise UsageError(f"recipe {name}: not YAML: {error}") from None
     steps = tuple(_modifiers(value))
-    if not steps:
-        raise UsageError(f"recipe {name}: no modifier in it (as AWQModifier or GPTQModifier); a recipe of llm-compressor is wanted")
+    faults = [*_misspelt(value), *(f"{p}: not a regular expression: {fault}" for p, fault in _bad_patterns([dict(settings) for _, settings in steps]))]
+    if not steps and not faults:
+        found = f"found {', '.join(map(str, value))}" if isinstance(value, dict) else f"it is {type(value).__name__}, not a table"
+        faults = [f"no modifier in it ({found}); a recipe of llm-compressor is wanted, with one of {', '.join(KNOWN)}"]
+    if faults:
+        raise UsageError("\n".join(f"recipe {name}: {fault}" for fault in dict.fromkeys(faults)))
     return Recipe(name, text, steps)
 
 
@@ -80,6 +92,33 @@ def _modifiers(value: Any) -> Iterator[Step]:
             yield str(key), inner or {}
         else:
             yield from _modifiers(inner)
+
+
+def _misspelt(value: Any) -> Iterator[str]:
+    """Keys outside of modifiers that are nearly the name of one: they would be passed over. Stages are not in capitals."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if str(key).endswith("Modifier"):
+            continue
+        near = difflib.get_close_matches(str(key), KNOWN, n=1, cutoff=0.85)
+        if near and str(key)[:1].isupper():
+            yield f"{key}: no modifier is called so, {near[0]} may be meant; known: {', '.join(KNOWN)}"
+        else:
+            yield from _misspelt(inner)
+
+
+def _bad_patterns(value: Any) -> Iterator[tuple[str, str]]:
+    """The ``re:`` patterns within that are not regular expressions, and why."""
+    if isinstance(value, str) and value.startswith("re:"):
+        try:
+            re.compile(value.removeprefix("re:"))
+        except re.error as error:
+            yield value, str(error)
+    elif isinstance(value, dict):
+        for pair in value.items():
+            yield from _bad_patterns(pair)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _bad_patterns(inner)
 
 
 def translate(recipe: Recipe, model: Any, naming: Naming, note: Note) -> Recipe:
@@ -163,33 +202,61 @@ def modifiers(recipe: Recipe) -> list[Any]:
         try:
             made.append(ModifierFactory.create(kind, allow_registered=True, allow_experimental=True, **copy.deepcopy(dict(settings))))
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or kind}: {e['msg']}" for e in error.errors())
+            problems = "; ".join(dict.fromkeys(_problem(e, kind) for e in error.errors()))
             raise UsageError(f"recipe {recipe.name}: {kind}: {problems}") from None
         except (ValueError, TypeError, AttributeError, ImportError) as error:
             raise UsageError(f"recipe {recipe.name}: {kind}: {error}") from None
     return made
 
 
+def _problem(error: Mapping[str, Any], kind: str) -> str:
+    """What pydantic says of a setting; of a scheme, which ones there are."""
+    if error["loc"][:1] != ("scheme",):
+        return f"{'.'.join(map(str, error['loc'])) or kind}: {error['msg']}"
+    from compressed_tensors.quantization.quant_scheme import PRESET_SCHEMES
+
+    return f"scheme: {error['input']!r} is neither a preset nor a table of presets with their targets; presets: {', '.join(PRESET_SCHEMES)}"
+
+
 def select(recipe: Recipe, model: Any, made: Sequence[Any]) -> Selection:
-    """What ``made`` (the recipe's modifiers) quantizes. Raises QuantizeError for no module at all, and for some experts only."""
+    """What ``made`` (the recipe's modifiers) quantizes. Raises QuantizeError for no module at all, and for some experts
+    only; UsageError for groups that do not fit."""
     import torch
     from compressed_tensors.utils import match_named_modules
 
     linear = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear | torch.nn.Embedding)}
     found: dict[str, str] = {}
     targets: list[str] = []
+    uneven: dict[tuple[int, int], list[str]] = defaultdict(list)  # (width, group size) -> modules
     for modifier in made:
         config = getattr(modifier, "resolved_config", None)
         for scheme in (config.config_groups or {}).values() if config else ():
             targets += scheme.targets
             for name, _ in match_named_modules(model, scheme.targets, modifier.ignore):
-                if name in linear:
-                    found.setdefault(name, _said(scheme))
+                if name in linear and name not in found:
+                    found[name] = _said(scheme)
+                    size, width = _group_size(scheme, modifier), linear[name].weight.shape[-1]
+                    if size and width > size and width % size:
+                        uneven[width, size].append(name)
     left = tuple(n for n, m in linear.items() if n not in found and isinstance(m, torch.nn.Linear))
     if not found:
         raise QuantizeError(f"recipe {recipe.name}: no module matches {', '.join(targets) or 'it (it quantizes nothing)'}; this model has {shown(left)}")
+    if uneven:
+        lines = "; ".join(f"{shown(names)}: rows of {width} are not a multiple of {size}" for (width, size), names in uneven.items())
+        raise UsageError(
+            f"recipe {recipe.name}: the group size does not fit {sum(map(len, uneven.values()))} of {len(found)} modules: {lines}; "
+            "choose another group_size, or leave these modules out (ignore)"
+        )
     _refuse_some_experts(recipe, found, experts(model))
     return Selection(found, left)
+
+
+def _group_size(scheme: Any, modifier: Any) -> int | None:
+    """What the width of a weight must be a multiple of, where it is more: llm-compressor refuses ragged groups unless told otherwise,
+    and takes ragged blocks and rows that are shorter than a group."""
+    weights = scheme.weights
+    grouped = weights is not None and weights.strategy in ("group", "tensor_group") and not getattr(modifier, "bypass_divisibility_checks", False)
+    return weights.group_size if grouped and weights.group_size and weights.group_size > 0 else None
 
 
 def _refuse_some_experts(recipe: Recipe, found: Mapping[str, str], among: Sequence[str]) -> None:

@@ -165,12 +165,48 @@ def test_a_recipe_that_misses_experts_is_refused(targets: str, said: str, small_
         ("AWQModifier: {nonsense: 1}", "nonsense"),
         ("NoSuchModifier: {}", "NoSuchModifier"),
         ("a: [", "not YAML"),
-        ("a: 1", "no modifier in it"),
+        ("a: 1", r"no modifier in it \(found a\); .* AWQModifier, QuantizationModifier"),
+        ("QuantizationModifer: {scheme: W4A16}", "QuantizationModifer: no modifier is called so, QuantizationModifier may be meant; known: AWQModifier"),
+        ("s: {m: {SmoothQuantModifer: {}, GPTQModifier: {targets: Linear}}}", "SmoothQuantModifer: no modifier is called so"),
+        ("GPTQModifier: {targets: ['re:.*([']}", r"recipe r: re:\.\*\(\[: not a regular expression: unterminated"),
+        ("AWQModifier: {mappings: [['re:(', ['re:*x']]]}", r"re:\(: not a regular[^\n]*\nrecipe r: re:\*x: not a regular"),
+        ("QuantizationModifier: {scheme: W4A61, targets: Linear}", "scheme: 'W4A61' is neither a preset .*; presets: .*W4A16"),
+        ("QuantizationModifier: {scheme: {W4A61: [Linear]}}", "scheme: {'W4A61': .*'Linear'.*} is neither a preset .*; presets: .*W4A16"),
     ],
 )
 def test_a_bad_recipe_is_the_users_to_mend(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         recipes.modifiers(recipes.parse(text, name="r"))
+
+
+def test_a_recipe_that_cannot_be_read_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b"a: \xe9")
+    for name, said in (("latin", "not text in UTF-8"), (".", "cannot be read: Is a directory"), ("none", "neither a file nor one of w4a16-awq")):
+        with pytest.raises(UsageError, match=said):
+            recipes.load(str(tmp_path / name))
+
+
+def test_groups_that_do_not_fit_are_refused_before_anything_runs(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(RECIPE.format(r"'re:.*\.experts\.\d+\..*_proj$'").replace("32", "24"), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"does not fit 12 of 12 modules: model\.layers\.N\.mlp\.experts\.N\.\S+ \(4\).*rows of \d+ are not a multiple of 24"):
+        run.prepare(run.Request(small_build, str(model_of("deepseek_v3")), recipe=str(recipe)))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "size", "bypass", "refused"),
+    [("group", 24, False, True), ("group", 24, True, False), ("group", 128, False, False), ("channel", None, False, False)],
+)
+def test_only_groups_have_to_divide_a_row_and_only_longer_ones(strategy: str, size: int | None, bypass: bool, refused: bool) -> None:
+    weights = {"num_bits": 4, "strategy": strategy, "group_size": size}
+    settings = {"config_groups": {"g": {"targets": ["Linear"], "weights": weights}}, "bypass_divisibility_checks": bypass}
+    recipe = recipes.Recipe("r", "", (("QuantizationModifier", settings),))
+    model = torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.Linear(48, 8))
+    if refused:
+        with pytest.raises(UsageError, match="does not fit 1 of 2 modules: 0: rows of 64 are not a multiple of 24"):
+            recipes.select(recipe, model, recipes.modifiers(recipe))
+    else:
+        assert set(recipes.select(recipe, model, recipes.modifiers(recipe)).modules) == {"0", "1"}
 
 
 def test_a_mapping_of_what_does_not_read_is_refused(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:

@@ -354,6 +354,60 @@ def test_verify_tells_what_is_wrong_with_a_file(change: Callable[[Path], Any], s
     assert (code, said in printed) == (1, True), printed
 
 
+def test_a_source_that_cannot_be_the_source_is_refused(made: tuple[Path, Path], tmp_path: Path, run: Run) -> None:
+    code, printed, err = run("verify-checkpoint", made[0], "--source", made[0])
+    assert (code, printed, "itself, which proves nothing" in err) == (2, "", True), err
+    shutil.copytree(made[0], tmp_path / "copy")
+    code, printed, err = run("verify-checkpoint", made[0], "--source", tmp_path / "copy")
+    assert (code, printed, "is itself quantized" in err) == (2, "", True), err
+
+
+def _spoil_json(file: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    value = json.loads(file.read_text(encoding="utf-8"))
+    change(value)
+    file.write_text(json.dumps(value), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.update(quantization_config=3), "quantization_config: Input should be a valid dictionary"),
+        (lambda c: c.update(quantization_config=None), "config.json: no quantization_config"),
+        (lambda c: c["quantization_config"].update(config_groups=[1]), "quantization_config.config_groups: Input should be a valid dictionary"),
+        (lambda c: c["quantization_config"]["config_groups"].update(group_0=7), "config_groups.group_0: Input should be a valid dictionary"),
+        (lambda c: c["quantization_config"]["config_groups"]["group_0"].update(targets=["re:(["]), "group_0.targets.0: not a regular expression: unterminated"),
+        (lambda c: c["quantization_config"]["config_groups"]["group_0"].update(targets=None), "group_0.targets: Input should be a valid list, it is None"),
+        (
+            lambda c: c["quantization_config"]["config_groups"]["group_0"]["weights"].update(num_bits="4"),
+            "weights.num_bits: Input should be a valid integer, it is '4'",
+        ),
+        (lambda c: c["quantization_config"].update(ignore=None), "quantization_config.ignore: Input should be a valid list, it is None"),
+    ],
+)
+def test_verify_bears_a_config_that_says_nothing_known(change: Callable[[Any], Any], said: str, made: tuple[Path, Path], tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "Q"
+    shutil.copytree(made[0], out)
+    _spoil_json(out / "config.json", change)
+    code, printed, err = run("verify-checkpoint", out, "--source", made[1])
+    assert (code, said in printed, "config.json: changed since it was written" in printed) == (1, True, True), (printed, err)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{\n", "curate-quantize.json: not JSON: "),
+        ("[]", "curate-quantize.json: Input should be a valid dictionary"),
+        ('{"tensors": {"smoothed": 3}, "files": {"a": {}}}', "curate-quantize.json.files.a.sha256: Field required"),
+    ],
+)
+def test_verify_names_a_manifest_that_cannot_be_read(text: str, said: str, made: tuple[Path, Path], tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "Q"
+    shutil.copytree(made[0], out)
+    (out / "curate-quantize.json").write_text(text, encoding="utf-8")
+    code, printed, err = run("verify-checkpoint", out, "--source", made[1])
+    assert (code, said in printed) == (1, True), (printed, err)
+
+
 def test_quantize_from_the_command_line(small_build: Path, model_of: ModelOf, tmp_path: Path, run: Run) -> None:
     out = tmp_path / "Q"
     code, printed, err = run("quantize", small_build, "--model", model_of("qwen3"), "--out", out, "--samples", 2, "--json")

@@ -41,8 +41,16 @@ def test_what_was_written_is_good(made: Path) -> None:
         verify.faults(made / "fp8")
 
 
-def test_a_source_that_is_another_model_is_told(made: Path) -> None:
-    assert any("no weight_block_size" in fault for fault in verify.faults(made / "plain", source=made / "plain"))
+def test_a_source_that_is_another_model_is_told(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "plain", tmp_path / "copy")
+    assert any("no weight_block_size" in fault for fault in verify.faults(made / "plain", source=tmp_path / "copy"))
+
+
+def test_a_folder_is_not_held_against_itself(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(made / "mixed")
+    for source in (made / "mixed", tmp_path / "link"):
+        with pytest.raises(UsageError, match="itself, which proves nothing"):
+            verify.faults(made / "mixed", source=source)
 
 
 def spoil_tensor(folder: Path, change: Callable[[dict[str, Any]], None], *, manifest: str = "curate-stitch.json") -> None:

@@ -104,6 +104,30 @@ def test_the_index_and_the_files_agree(folder: Path) -> None:
     assert "b is not in model.safetensors.index.json" in said
 
 
+def test_a_file_that_was_cut_off_is_one_fault_and_not_one_for_each_of_its_tensors(folder: Path) -> None:
+    (folder / "one.safetensors").write_bytes(GOOD)
+    (folder / "two.safetensors").write_bytes(file_of({"c": tensor(0, 2), "d": tensor(2, 4)}, b"012"))
+    index(folder, {"a": "one.safetensors", "b": "one.safetensors", "c": "two.safetensors", "d": "two.safetensors"})
+    said = refused(folder).splitlines()
+    assert len(said) == 2, said
+    assert "fetch again" in said[0]
+    assert "two.safetensors: not a whole safetensors file" in said[1]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_file_that_may_not_be_read_is_not_called_broken(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "model.safetensors").write_bytes(GOOD)
+    opened = Path.open
+
+    def denied(self: Path, *args: Any, **more: Any) -> Any:
+        if self.name == name:
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *args, **more)
+
+    monkeypatch.setattr(Path, "open", denied)
+    assert refused(folder).splitlines() == [f"{folder} cannot be used; get the right to read it:", f"* {name}: cannot be read: Permission denied"]
+
+
 @pytest.mark.parametrize("mapping", [None, [], {}, {"a": 1}])
 def test_an_index_without_a_map_is_refused(folder: Path, mapping: Any) -> None:
     index(folder, mapping)
@@ -208,6 +232,15 @@ def test_a_disk_that_is_full_is_told_and_the_run_can_go_on(tmp_path: Path, monke
     with writing.work_folder(tmp_path / "out", "job") as work:
         assert list(work.finished) == done
         writing.write_checkpoint(work, shards, progress=lambda *_: None)
+
+
+@pytest.mark.parametrize(("number", "room"), [(28, True), (122, True), (13, False), (30, False)])
+def test_only_a_disk_that_is_full_wants_room(number: int, room: bool, tmp_path: Path) -> None:
+    import os
+
+    with pytest.raises(UsageError) as error, writing.work_folder(tmp_path / "out", "job"):
+        raise OSError(number, os.strerror(number))
+    assert ("make room" in str(error.value), "get the right to write there" in str(error.value)) == (room, not room)
 
 
 def test_pickles_are_refused(folder: Path) -> None:

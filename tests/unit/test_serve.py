@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,40 @@ def model(folder: Path, model_type: str, quantization: dict[str, Any] | None) ->
     made.mkdir()
     config = {"model_type": model_type, "max_position_embeddings": 196608} | ({"quantization_config": quantization} if quantization else {})
     (made / "config.json").write_text(json.dumps(config))
+    header = json.dumps({"w": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}).encode()
+    (made / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"0")
     return made
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b""), lambda file: file.unlink()])
+def test_a_folder_without_its_weights_is_not_served(run: Run, tmp_path: Path, damage: Callable[[Path], Any]) -> None:
+    folder = model(tmp_path, "qwen3_moe", None)
+    damage(folder / "model.safetensors")
+    code, text, err = run("serve-script", folder)
+    assert (code, text, "model.safetensors" in err) == (5, "", True), err
+
+
+@pytest.mark.parametrize(
+    ("config", "most_gb", "said"),
+    [({"num_hidden_layers": 62}, 140, True), ({"num_hidden_layers": 2}, 140, False), ({"num_hidden_layers": 62}, 0, False)],
+)
+def test_what_holds_of_the_full_size_only_is_not_said_of_another(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, int], most_gb: float, said: bool
+) -> None:
+    folder = model(tmp_path, "minimax_m2", mixed())
+    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | config))
+    family = next(f for f in families.families() if f.name == "MiniMax-M2")
+    assert family.serving.full_size is not None
+    serving = family.serving.model_copy(update={"full_size": family.serving.full_size.model_copy(update={"most_gb": most_gb})})
+    monkeypatch.setattr(serve, "family_of", lambda *_, **__: family.model_copy(update={"serving": serving}))
+    code, text, _ = run("serve-script", folder)
+    assert (code, "fits on 2 x 96 GB" in text, "up to 196,608 tokens" in text) == (0, said, True)
+
+
+@pytest.mark.parametrize(("value", "said"), [(3, "quantization_config is 3;"), ({"bits": 4}, "quantization_config with quant_method None;")])
+def test_a_quantization_config_of_another_kind_is_quoted(run: Run, tmp_path: Path, value: Any, said: str) -> None:
+    code, _, err = run("serve-script", model(tmp_path, "qwen3_moe", value))
+    assert (code, said in err) == (5, True), err
 
 
 def test_minimax_is_served_as_its_authors_say(run: Run, tmp_path: Path) -> None:
