@@ -248,7 +248,7 @@ def test_a_failure_halfway_leaves_nothing(small_build: Path, model_of: ModelOf, 
         raise OSError("the disk is on fire")
 
     prepared = run.prepare(run.Request(small_build, str(model_of("mixtral")), recipe="w4a16-gptq", samples=1))
-    monkeypatch.setattr(checkpoint, "_write_config", fail)
+    monkeypatch.setattr(checkpoint, "quantization_config", fail)
     with pytest.raises(OSError, match="on fire"):
         run.quantize(prepared, tmp_path / "Q")
     assert list(tmp_path.iterdir()) == []
