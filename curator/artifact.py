@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -200,12 +200,19 @@ def claimed(target: Path) -> Iterator[None]:
 
 def recover(target: Path) -> None:
     """Put a build back that was being replaced when its replacer was killed, and remove what was half-written."""
-    for old in target.parent.glob(f".{glob.escape(target.name)}.*.old"):
+    for old in left_beside(target, ".old"):
         if (old / "build").is_dir() and not target.exists():
             os.replace(old / "build", target)
         shutil.rmtree(old, ignore_errors=True)
-    for partial in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+    for partial in left_beside(target, ".partial"):
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def left_beside(target: Path, suffix: str) -> list[Path]:
+    """The folders that ``tempfile.mkdtemp`` made beside a target, and nothing of a neighbour whose name only begins alike: beside
+    ``B``, ``.B.v2.k3x_90qa.old`` is of ``B.v2``."""
+    own = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(suffix)}")
+    return [p for p in target.parent.glob(f".*{suffix}") if own.fullmatch(p.name)]
 
 
 @contextmanager
