@@ -56,13 +56,15 @@ def build(
     from curator import artifact
     from curator import build as building
 
+    if offline and frozen:
+        raise UsageError("--offline and --frozen exclude each other: offline the starter corpus stands in, so that no lock can hold; leave one out")
     building.share_arenas()
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     target = out or Path("builds") / file.stem
     allow(allow_path)
     care = careful(no_cache=no_cache, retry_budget=retry_budget)
-    place = None if offline and not frozen else lock_place(file, lock_file)
+    place = None if offline else lock_place(file, lock_file)
     care = locked(care, place, frozen=frozen, update=update)
     with artifact.claimed(target):
         artifact.refuse_target(target, force=force)

@@ -122,6 +122,17 @@ def test_frozen_takes_nothing_else(run: Run, mix: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "B").exists()
 
 
+def test_offline_and_frozen_exclude_each_other(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    mix = write_mix([{"path": ".", "num_samples": 1}])
+    for locked in (False, True):
+        if locked:
+            mix.with_suffix(".lock").write_text("whatever", encoding="utf-8")
+        code, _, err = run("build", mix, "--out", tmp_path / "B", "--offline", "--frozen")
+        assert code == 2
+        assert "--offline and --frozen" in err
+    assert not (tmp_path / "B").exists()
+
+
 def test_local_files_that_change_are_named(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
     for name in ("a", "b"):
