@@ -151,6 +151,26 @@ def test_local_files_that_change_are_named(run: Run, write_mix: Callable[..., Pa
     assert "not as locked" in err
 
 
+def test_a_language_that_a_card_claims_is_part_of_the_plan(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    card, rows_file = tmp_path / "catalog" / "sources" / "local.yaml", tmp_path / "rows.jsonl"
+    card.parent.mkdir(parents=True)
+    rows_file.write_text("".join(json.dumps(r) + "\n" for r in rows(7)), encoding="utf-8")
+    facts = {"adapter": "files", "path": "rows.jsonl", "columns": ["t"], "formatter": "raw_text", "category": "Text"}
+    mix = write_mix([{"source": "local", "num_samples": 3}], tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+    catalog = ("--catalog", tmp_path / "catalog")
+    card.write_text(json.dumps(facts | {"language": "fr"}), encoding="utf-8")
+    assert run("lock", mix, *catalog)[0] == 0
+    assert run("build", mix, "--out", tmp_path / "B", "--frozen", *catalog)[0] == 0
+    card.write_text(json.dumps(facts | {"language": "de"}), encoding="utf-8")
+    code, _, err = run("build", mix, "--out", tmp_path / "C", "--frozen", *catalog)
+    assert code == 2, err
+    assert "the plan is another" in err
+    card.write_text(json.dumps(facts | {"language": "german"}), encoding="utf-8")
+    code, _, err = run("build", mix, "--out", tmp_path / "C", *catalog)
+    assert code == 2, err
+    assert all(said in err for said in (f"{card}: language: ", "'german' is no language id", "did you mean 'de'?", "fr"))
+
+
 @pytest.mark.parametrize("text", ["[]", "format: curate-lock/9", "a: &a [*a]", "\0", "x: !!python/object/apply:os.system [ls]"])
 def test_a_lock_that_is_none_is_refused(text: str, run: Run, mix: Path, tmp_path: Path) -> None:
     mix.with_suffix(".lock").write_text(text, encoding="utf-8")
