@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.keeping import allow, beside_lock, careful, lock_place, locked, renew, tidy
+from curator.cli.keeping import allow, beside_lock, careful, lock_place, locked, refuse_unknown, renew, tidy
 from curator.cli.options import against_option, build_argument, catalog_option, find_catalog, json_option
 from curator.cli.output import console, print_json, progress_bar, say
 from curator.errors import UsageError
@@ -66,6 +66,7 @@ def build(
     care = careful(no_cache=no_cache, retry_budget=retry_budget)
     place = None if offline else lock_place(file, lock_file)
     care = locked(care, place, frozen=frozen, update=update)
+    refuse_unknown(update, file, catalog)
     with artifact.claimed(target):
         artifact.refuse_target(target, force=force)
         if offline:

@@ -102,6 +102,22 @@ def test_update_shows_what_changed(run: Run, mix: Path, hub: Hub, tmp_path: Path
     assert bytes_of(tmp_path / "again") == bytes_of(tmp_path / "all")
 
 
+def test_a_source_to_update_that_is_not_there_is_refused(run: Run, mix: Path, hub: Hub, tmp_path: Path) -> None:
+    hub.requests.clear()
+    for command in (["build", mix, "--out", tmp_path / "B"], ["lock", mix]):
+        code, _, err = run(*command, "--update", "l_on")
+        assert code == 2, err
+        assert "--update l_on" in err
+        assert "did you mean 'l_one'?" in err
+        code, _, err = run(*command, "--update", "l_one", "--update", "xyz")
+        assert code == 2, err
+        assert "it has l_one, l_two" in err
+    assert not hub.requests
+    assert not mix.with_suffix(".lock").exists()
+    for name in ("l_two", "tokenizer"):
+        assert run("lock", mix, "--update", name)[0] == 0
+
+
 def test_frozen_takes_nothing_else(run: Run, mix: Path, tmp_path: Path) -> None:
     code, _, err = run("build", mix, "--out", tmp_path / "B", "--frozen")
     assert code == 2
