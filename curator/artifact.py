@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 FORMAT = "curate-build/1"
 ROWS_PER_FILE = 4096
 MANIFEST = "manifest.json"
-UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENAMETOOLONG})
+UNWRITABLE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV}
+)
 
 
 class Placed(NamedTuple):
@@ -262,6 +264,8 @@ def refuse_target(target: Path, *, force: bool, marker: str = MANIFEST, what: st
     """Raise UsageError where a build (or ``what``) cannot go, before work is put into it."""
     if not target.exists() and not target.is_symlink():
         return
+    if os.path.ismount(target):  # no rename can put anything there
+        raise UsageError(f"{target}: is a mount point; name a folder in it")
     is_one = (target / marker).is_file()
     is_empty = target.is_dir() and not any(target.iterdir())
     if not force and not is_empty:

@@ -90,3 +90,24 @@ def test_a_replacement_that_fails_leaves_the_old_build_and_nothing_beside_it(fir
         (folder / artifact.MANIFEST).write_text("new")
     assert (target / artifact.MANIFEST).read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["B"]
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_mount_point_is_refused_before_any_work(force: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="is a mount point; name a folder in it"):
+        artifact.refuse_target(Path("/"), force=force)
+    target = a_build(tmp_path / "B")
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == target)
+    with pytest.raises(UsageError, match="mount point"):
+        artifact.refuse_target(target, force=force)
+    artifact.refuse_target(target / "in it", force=force)
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.EXDEV])
+def test_a_place_that_takes_no_rename_is_told(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Path) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(UsageError, match="choose another --out"), artifact.new_folder(tmp_path / "B"):
+        pass
