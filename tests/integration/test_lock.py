@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,22 @@ def test_a_language_that_a_card_claims_is_part_of_the_plan(run: Run, write_mix: 
     code, _, err = run("build", mix, "--out", tmp_path / "C", *catalog)
     assert code == 2, err
     assert all(said in err for said in (f"{card}: language: ", "'german' is no language id", "did you mean 'de'?", "fr"))
+
+
+def test_a_file_name_that_is_not_utf_8_is_told(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path / "tree") + b"/caf\xe9.py")).write_text("x = 1\n", encoding="utf-8")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    entry = {"path": "tree", "columns": ["text", "path"], "formatter": "code_file", "num_samples": 1}
+    mix = write_mix([entry], tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+    for command in (["build", mix, "--out", tmp_path / "B"], ["lock", mix], ["plan", mix]):
+        code, _, err = run(*command)
+        assert code == 3, err
+        assert "caf\\udce9.py" in err
+        assert "not UTF-8" in err
+    assert not mix.with_suffix(".lock").exists()
 
 
 @pytest.mark.parametrize("text", ["[]", "format: curate-lock/9", "a: &a [*a]", "\0", "x: !!python/object/apply:os.system [ls]"])
