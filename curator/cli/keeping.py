@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from curator.build import Care
     from curator.cache import Kept
     from curator.catalog import Catalog
+    from curator.data import Resolved
     from curator.lock import Lock
-    from curator.plan import Plan
+    from curator.plan import Plan, Stream
 
 
 def careful(*, no_cache: bool, retry_budget: float | None) -> Care:
@@ -104,9 +105,16 @@ def refuse_unknown(update: Sequence[str], file: Path, catalog: Catalog) -> None:
 def beside_lock(care: Care, plan: Plan) -> Iterator[str]:
     """What a build takes that its lock does not say."""
     for key, stream in () if plan.offline else plan.streams.items():
-        if care.lock and not care.update and care.locked(stream) != plan.resolved[key]:
+        if care.lock and not care.update and _licensed(care.locked(stream), stream) != _licensed(plan.resolved[key], stream):
             known = key in care.lock.sources
             yield f"{key}: {'not as locked' if known else 'not in the lock'}, taken as it is now; `curate lock` renews the lock"
+
+
+def _licensed(resolved: Resolved | None, stream: Stream) -> Resolved | None:
+    """With the licence of the card where the source states none, as a lock says it."""
+    from dataclasses import replace
+
+    return resolved and replace(resolved, license=resolved.license or stream.source.card.license)
 
 
 def renew(place: Path, old: Lock | None, plan: Plan) -> None:

@@ -204,6 +204,17 @@ def test_a_file_name_that_is_not_utf_8_is_told(run: Run, write_mix: Callable[...
     assert not mix.with_suffix(".lock").exists()
 
 
+def test_the_licence_of_a_local_source_is_as_locked(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(3)), encoding="utf-8")
+    entry = {"path": "rows.jsonl", "license": "MIT", "columns": ["t"], "formatter": "raw_text", "num_samples": 3}
+    mix = write_mix([entry], tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+    assert run("lock", mix)[0] == 0
+    code, _, err = run("build", mix, "--out", tmp_path / "B")
+    assert code == 0, err
+    assert "as locked" not in err
+    assert run("verify", tmp_path / "B", "--lock", mix.with_suffix(".lock"))[0] == 0
+
+
 @pytest.mark.parametrize("text", ["[]", "format: curate-lock/9", "a: &a [*a]", "\0", "x: !!python/object/apply:os.system [ls]"])
 def test_a_lock_that_is_none_is_refused(text: str, run: Run, mix: Path, tmp_path: Path) -> None:
     mix.with_suffix(".lock").write_text(text, encoding="utf-8")
