@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 FORMAT = "curate-build/1"
 ROWS_PER_FILE = 4096
 MANIFEST = "manifest.json"
-UNWRITABLE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV}
-)
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV})
 
 
 class Placed(NamedTuple):
