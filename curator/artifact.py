@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ FORMAT = "curate-build/1"
 ROWS_PER_FILE = 4096
 MANIFEST = "manifest.json"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV}
 ELSEWHERE = "choose another --out"
 
 
@@ -203,13 +203,28 @@ def claimed(target: Path, *, otherwise: str = ELSEWHERE) -> Iterator[None]:
 
 
 def recover(target: Path) -> None:
-    """Put a build back that was being replaced when its replacer was killed, and remove what was half-written."""
-    for old in target.parent.glob(f".{glob.escape(target.name)}.*.old"):
+    """Put a build back that was being replaced when its replacer was killed, and remove what was half-written. A build that
+    something else than its replacement keeps from its place stays."""
+    for old in left_beside(target, ".old"):
         if (old / "build").is_dir() and not target.exists():
             os.replace(old / "build", target)
-        shutil.rmtree(old, ignore_errors=True)
-    for partial in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+        if _is_replaced(old / "build", target):
+            shutil.rmtree(old, ignore_errors=True)
+    for partial in left_beside(target, ".partial"):
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_replaced(build: Path, target: Path) -> bool:
+    """Whether nothing is lost with ``build``: it is not there, is empty, or what stands at its place has its manifest too."""
+    manifests = list(build.glob("*.json"))
+    return not manifests or any((target / m.name).is_file() for m in manifests)
+
+
+def left_beside(target: Path, suffix: str) -> list[Path]:
+    """The folders that ``tempfile.mkdtemp`` made beside a target, and nothing of a neighbour whose name only begins alike: beside
+    ``B``, ``.B.v2.k3x_90qa.old`` is of ``B.v2``."""
+    own = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(suffix)}")
+    return [p for p in target.parent.glob(f".*{suffix}") if own.fullmatch(p.name)]
 
 
 @contextmanager
@@ -252,6 +267,8 @@ def refuse_target(target: Path, *, force: bool, marker: str = MANIFEST, what: st
     """Raise UsageError where a build (or ``what``) cannot go, before work is put into it."""
     if not target.exists() and not target.is_symlink():
         return
+    if os.path.ismount(target):  # no rename can put anything there
+        raise UsageError(f"{target}: is a mount point; name a folder in it")
     is_one = (target / marker).is_file()
     is_empty = target.is_dir() and not any(target.iterdir())
     if not force and not is_empty:
@@ -261,18 +278,30 @@ def refuse_target(target: Path, *, force: bool, marker: str = MANIFEST, what: st
 
 
 def _take_place(folder: Path, target: Path) -> None:
+    """Rename ``folder`` to its place. Where that fails, what stood there is put back; where that fails too, it is kept and named."""
     if not target.exists():
         os.replace(folder, target)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-    os.replace(target, old / "build")
     try:
+        os.replace(target, old / "build")
         os.replace(folder, target)
-    except BaseException:
-        os.replace(old / "build", target)
+    except BaseException as error:
+        _put_back(old, target, error)
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(old: Path, target: Path, cause: BaseException) -> None:
+    """Undo the first rename of a replacement, where it was done. Raises UsageError that says where the old build is."""
+    if (old / "build").exists():
+        try:
+            os.replace(old / "build", target)
+        except OSError as error:
+            raise UsageError(
+                f"{target}: cannot be replaced ({cause}), nor put back ({error.strerror}); what stood there is kept in {old / 'build'}: move it back by hand"
+            ) from cause
+    old.rmdir()
 
 
 def file_table(folder: Path, *, marker: str = MANIFEST, known: Mapping[str, dict[str, Any]] | None = None) -> dict[str, dict[str, Any]]:

@@ -38,6 +38,15 @@ def _language_ids(table: dict[str, Any]) -> dict[str, Any]:
     return table
 
 
+def _language_id(name: str | None) -> str | None:
+    known = languages.ids(languages.ALL)
+    if name is not None and name not in known:
+        near = languages.nearest(name)
+        hint = f"did you mean {near!r}? " if near else ""
+        raise ValueError(f"{name!r} is no language id; {hint}there are {', '.join(known)}")
+    return name
+
+
 class Card(BaseModel):
     """What a dataset is."""
 
@@ -61,7 +70,7 @@ class Card(BaseModel):
     languages: Annotated[dict[str, str | LanguageRule], AfterValidator(_language_ids)] = Field(
         default_factory=dict, description="Languages it holds: id to the source's own name, or to a rule."
     )
-    language: str | None = Field(None, description="The one language of the source, by id.")
+    language: Annotated[str | None, AfterValidator(_language_id)] = Field(None, description="The one language of the source, by id.")
     language_column: str | None = Field(None, description="Column that holds the name of the language.")
     path_column: str | None = Field(None, description="Column that holds a file's path.")
     extensions: tuple[str, ...] = Field((), description="File extensions to take from a source tree.")

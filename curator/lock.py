@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from curator import __version__, plain_yaml, plugins
 from curator.catalog import data_root
@@ -42,13 +43,19 @@ class Locked(BaseModel):
     files: dict[str, str | None]  # name to its hash: `sha256:...`, or `git:...` for small files on the hub
 
 
+def _of_a_mix(table: dict[str, str]) -> dict[str, str]:
+    if absent := [key for key in ("name", "sha256") if key not in table]:
+        raise ValueError(f"no {' and no '.join(absent)}")
+    return table
+
+
 class Lock(BaseModel):
     """A mix with everything found that can be found without a row."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: Literal["curate-lock/1"]
     curate: str
-    mix: dict[str, str]
+    mix: Annotated[dict[str, str], AfterValidator(_of_a_mix)]
     fingerprint: str
     tokenizer: dict[str, Any]
     plugins: dict[str, str]
@@ -81,13 +88,20 @@ def read(file: Path) -> Lock:
 def write(file: Path, lock: Lock) -> None:
     """Write a lock beside its place, and rename it. Raises UsageError."""
     text = yaml.safe_dump(lock.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=200)
-    beside = file.with_name(f".{file.name}.partial")
+    beside: Path | None = None
     try:
-        beside.write_text(HEADER.format(name=lock.mix["name"]) + text, encoding="utf-8")
+        # A name that nobody can have laid out as a link, and that no other run writes to.
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".partial", dir=file.parent)
+        beside = Path(name)
+        with open(handle, "w", encoding="utf-8") as stream:
+            stream.write(HEADER.format(name=lock.mix["name"]) + text)
+        beside.chmod(0o644)
         beside.replace(file)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise UsageError(f"{file}: cannot be written: {error.strerror}; name another place with --lock") from None
+    finally:
+        if beside is not None:
+            beside.unlink(missing_ok=True)
 
 
 def made(plan: Plan) -> Lock:

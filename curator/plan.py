@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from curator import languages, plugins, templates
 from curator.catalog import Card, Catalog
 from curator.data import Resolved, Sampling, Where
-from curator.errors import UsageError
+from curator.errors import SourceError, UsageError
 from curator.mix import Draft, Entry, LanguageGate, Mix, Require, position_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-FORMAT = 1  # of what a fingerprint covers; it grows when the same plan would give other bytes
+FORMAT = 2  # of what a fingerprint covers; it grows when the same plan would give other bytes
 HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 OVERRIDES = ("adapter", "subset", "split", "revision", "formatter", "category", "license", "evaluation", "sampling")
 LISTS = ("columns", "extensions", "filters")
@@ -138,11 +138,32 @@ def quotas(source: Source) -> Iterator[Quota]:
 
 
 def plan(draft: Draft, mix: Mix, found: Sequence[Source], *, resolved: Mapping[str, Resolved], tokenizer: Mapping[str, Any]) -> Plan:
-    """Everything together: ``mix`` is the draft's own, or made smaller."""
+    """Everything together: ``mix`` is the draft's own, or made smaller. Raises SourceError for files whose names are no text."""
+    _check_names(resolved)
     every = {s.key: s for source in found for s in streams(source, seed=mix.seed)}
     owed = tuple(q for source in found for q in quotas(source))
     fingerprint = _digest(mix, every, owed, resolved, tokenizer)
     return Plan(Path(draft.file).name, draft.text, mix, every, owed, resolved, tokenizer, fingerprint)
+
+
+def _check_names(resolved: Mapping[str, Resolved]) -> None:
+    """A name that is not UTF-8 can stand in no manifest and no lock."""
+    errors = []
+    for key, found in resolved.items():
+        bad = [ascii(name) for name in found.files if not _is_text(name)]
+        if bad:
+            more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+            errors.append(SourceError(f"{key}: names of files that are not UTF-8: {', '.join(bad[:5])}{more}; rename them, or leave them out"))
+    if errors:
+        raise SourceError.join(errors)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _digest(mix: Mix, every: Mapping[str, Stream], owed: Sequence[Quota], resolved: Mapping[str, Resolved], tokenizer: Mapping[str, Any]) -> str:
@@ -169,6 +190,7 @@ def shaping(stream: Stream, resolved: Resolved | None) -> dict[str, Any]:
     card = stream.source.card
     return {
         "seed": stream.seed,
+        "language": stream.language,
         "sampling": stream.sampling,
         "where": asdict(replace(stream.where, base="", revision=None)),
         "formatter": [card.formatter, card.formatter_params],

@@ -7,7 +7,6 @@ the same thing of the same files takes them over after comparing the digests. Wh
 from __future__ import annotations
 
 import errno
-import glob
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curator import __version__
+from curator import __version__, artifact
 from curator.checkpoints import stream, uncached
 from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, Reader, Tensor, is_inside, sha256
 from curator.errors import UsageError
@@ -247,7 +246,7 @@ def _line(text: str) -> dict[str, Any]:
 
 def _recover(target: Path) -> None:
     """Put back what was being replaced when its replacer was killed between two renames, and finish removing what was replaced."""
-    for old in target.parent.glob(f".{glob.escape(target.name)}.*.old"):
+    for old in artifact.left_beside(target, ".old"):
         if (old / "model").is_dir() and not os.path.lexists(target):
             os.replace(old / "model", target)
         shutil.rmtree(old, ignore_errors=True)

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from curator.build import Care
     from curator.cache import Kept
+    from curator.catalog import Catalog
+    from curator.data import Resolved
     from curator.lock import Lock
-    from curator.plan import Plan
+    from curator.plan import Plan, Stream
 
 
 def careful(*, no_cache: bool, retry_budget: float | None) -> Care:
@@ -81,12 +83,38 @@ def locked(care: Care, place: Path | None, *, frozen: bool, update: tuple[str, .
     return replace(care, lock=lock.read(place), frozen=frozen, update=frozenset(update))
 
 
+def refuse_unknown(update: Sequence[str], file: Path, catalog: Catalog) -> None:
+    """Raise UsageError where ``--update`` names what is no source of the mix. Raises MixError where the mix is not right."""
+    import difflib
+
+    from curator import build as building
+    from curator import plan as planning
+
+    named = [name for name in update if name not in ("*", "tokenizer")]
+    if not named:
+        return
+    _, sources = building.check(file, catalog)
+    known = {n for s in sources for n in (s.name, s.card.name, *(stream.key for stream in planning.streams(s, seed=0)))} | {"tokenizer"}
+    for name in named:
+        if name not in known:
+            close = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(dict.fromkeys(s.name for s in sources))}"
+            raise UsageError(f"--update {name}: {file} has no such source; {hint}")
+
+
 def beside_lock(care: Care, plan: Plan) -> Iterator[str]:
     """What a build takes that its lock does not say."""
     for key, stream in () if plan.offline else plan.streams.items():
-        if care.lock and not care.update and care.locked(stream) != plan.resolved[key]:
+        if care.lock and not care.update and _licensed(care.locked(stream), stream) != _licensed(plan.resolved[key], stream):
             known = key in care.lock.sources
             yield f"{key}: {'not as locked' if known else 'not in the lock'}, taken as it is now; `curate lock` renews the lock"
+
+
+def _licensed(resolved: Resolved | None, stream: Stream) -> Resolved | None:
+    """With the licence of the card where the source states none, as a lock says it."""
+    from dataclasses import replace
+
+    return resolved and replace(resolved, license=resolved.license or stream.source.card.license)
 
 
 def renew(place: Path, old: Lock | None, plan: Plan) -> None:
@@ -117,6 +145,7 @@ def lock_command(
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     place = lock_place(file, lock_file)
+    refuse_unknown(update, file, catalog)
     care = careful(no_cache=False, retry_budget=retry_budget)
     care = locked(care, place if update else None, frozen=False, update=update)
     say(f"reading {file.name}, finding its sources")

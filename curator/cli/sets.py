@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.keeping import allow, beside_lock, careful, lock_place, locked, renew, tidy
+from curator.cli.keeping import allow, beside_lock, careful, lock_place, locked, refuse_unknown, renew, tidy
 from curator.cli.options import against_option, build_argument, catalog_option, find_catalog, json_option
 from curator.cli.output import console, print_json, progress_bar, say
 from curator.errors import UsageError
@@ -56,14 +56,17 @@ def build(
     from curator import artifact
     from curator import build as building
 
+    if offline and frozen:
+        raise UsageError("--offline and --frozen exclude each other: offline the starter corpus stands in, so that no lock can hold; leave one out")
     building.share_arenas()
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     target = out or Path("builds") / file.stem
     allow(allow_path)
     care = careful(no_cache=no_cache, retry_budget=retry_budget)
-    place = None if offline and not frozen else lock_place(file, lock_file)
+    place = None if offline else lock_place(file, lock_file)
     care = locked(care, place, frozen=frozen, update=update)
+    refuse_unknown(update, file, catalog)
     with artifact.claimed(target):
         artifact.refuse_target(target, force=force)
         if offline:

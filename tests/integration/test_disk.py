@@ -135,16 +135,16 @@ def test_a_replacement_killed_halfway_is_put_back(run: Run, mix: Path, tmp_path:
     target = tmp_path / "B"
     assert run("build", mix, "--out", target)[0] == 0
     before = bytes_of(target)
-    old = tmp_path / ".B.x.old"
+    old = tmp_path / ".B.x0000000.old"
     old.mkdir()
     os.replace(target, old / "build")
-    (tmp_path / ".B.y.partial").mkdir()
+    (tmp_path / ".B.y_000000.partial").mkdir()
     code, _, err = run("build", mix, "--out", target)
     assert code == 2
     assert "exists" in err
     assert bytes_of(target) == before
     assert not old.exists()
-    assert not (tmp_path / ".B.y.partial").exists()
+    assert not (tmp_path / ".B.y_000000.partial").exists()
 
 
 def test_a_replacement_that_fails_halfway_is_put_back_at_once(run: Run, mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

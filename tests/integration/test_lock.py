@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,22 @@ def test_update_shows_what_changed(run: Run, mix: Path, hub: Hub, tmp_path: Path
     assert bytes_of(tmp_path / "again") == bytes_of(tmp_path / "all")
 
 
+def test_a_source_to_update_that_is_not_there_is_refused(run: Run, mix: Path, hub: Hub, tmp_path: Path) -> None:
+    hub.requests.clear()
+    for command in (["build", mix, "--out", tmp_path / "B"], ["lock", mix]):
+        code, _, err = run(*command, "--update", "l_on")
+        assert code == 2, err
+        assert "--update l_on" in err
+        assert "did you mean 'l_one'?" in err
+        code, _, err = run(*command, "--update", "l_one", "--update", "xyz")
+        assert code == 2, err
+        assert "it has l_one, l_two" in err
+    assert not hub.requests
+    assert not mix.with_suffix(".lock").exists()
+    for name in ("l_two", "tokenizer"):
+        assert run("lock", mix, "--update", name)[0] == 0
+
+
 def test_frozen_takes_nothing_else(run: Run, mix: Path, tmp_path: Path) -> None:
     code, _, err = run("build", mix, "--out", tmp_path / "B", "--frozen")
     assert code == 2
@@ -122,6 +139,17 @@ def test_frozen_takes_nothing_else(run: Run, mix: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "B").exists()
 
 
+def test_offline_and_frozen_exclude_each_other(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    mix = write_mix([{"path": ".", "num_samples": 1}])
+    for locked in (False, True):
+        if locked:
+            mix.with_suffix(".lock").write_text("whatever", encoding="utf-8")
+        code, _, err = run("build", mix, "--out", tmp_path / "B", "--offline", "--frozen")
+        assert code == 2
+        assert "--offline and --frozen" in err
+    assert not (tmp_path / "B").exists()
+
+
 def test_local_files_that_change_are_named(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
     for name in ("a", "b"):
@@ -138,6 +166,53 @@ def test_local_files_that_change_are_named(run: Run, write_mix: Callable[..., Pa
     code, _, err = run("build", mix, "--out", tmp_path / "C")
     assert code == 0
     assert "not as locked" in err
+
+
+def test_a_language_that_a_card_claims_is_part_of_the_plan(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    card, rows_file = tmp_path / "catalog" / "sources" / "local.yaml", tmp_path / "rows.jsonl"
+    card.parent.mkdir(parents=True)
+    rows_file.write_text("".join(json.dumps(r) + "\n" for r in rows(7)), encoding="utf-8")
+    facts = {"adapter": "files", "path": "rows.jsonl", "columns": ["t"], "formatter": "raw_text", "category": "Text"}
+    mix = write_mix([{"source": "local", "num_samples": 3}], tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+    catalog = ("--catalog", tmp_path / "catalog")
+    card.write_text(json.dumps(facts | {"language": "fr"}), encoding="utf-8")
+    assert run("lock", mix, *catalog)[0] == 0
+    assert run("build", mix, "--out", tmp_path / "B", "--frozen", *catalog)[0] == 0
+    card.write_text(json.dumps(facts | {"language": "de"}), encoding="utf-8")
+    code, _, err = run("build", mix, "--out", tmp_path / "C", "--frozen", *catalog)
+    assert code == 2, err
+    assert "the plan is another" in err
+    card.write_text(json.dumps(facts | {"language": "german"}), encoding="utf-8")
+    code, _, err = run("build", mix, "--out", tmp_path / "C", *catalog)
+    assert code == 2, err
+    assert all(said in err for said in (f"{card}: language: ", "'german' is no language id", "did you mean 'de'?", "fr"))
+
+
+def test_a_file_name_that_is_not_utf_8_is_told(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path / "tree") + b"/caf\xe9.py")).write_text("x = 1\n", encoding="utf-8")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    entry = {"path": "tree", "columns": ["text", "path"], "formatter": "code_file", "num_samples": 1}
+    mix = write_mix([entry], tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+    for command in (["build", mix, "--out", tmp_path / "B"], ["lock", mix], ["plan", mix]):
+        code, _, err = run(*command)
+        assert code == 3, err
+        assert "caf\\udce9.py" in err
+        assert "not UTF-8" in err
+    assert not mix.with_suffix(".lock").exists()
+
+
+def test_the_licence_of_a_local_source_is_as_locked(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(3)), encoding="utf-8")
+    entry = {"path": "rows.jsonl", "license": "MIT", "columns": ["t"], "formatter": "raw_text", "num_samples": 3}
+    mix = write_mix([entry], tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+    assert run("lock", mix)[0] == 0
+    code, _, err = run("build", mix, "--out", tmp_path / "B")
+    assert code == 0, err
+    assert "as locked" not in err
+    assert run("verify", tmp_path / "B", "--lock", mix.with_suffix(".lock"))[0] == 0
 
 
 @pytest.mark.parametrize("text", ["[]", "format: curate-lock/9", "a: &a [*a]", "\0", "x: !!python/object/apply:os.system [ls]"])

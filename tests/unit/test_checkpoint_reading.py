@@ -170,7 +170,7 @@ def test_links_in_a_circle_and_what_is_no_file_are_refused_and_nothing_waits_for
 
 
 def test_a_target_that_was_being_replaced_when_its_replacer_was_killed_is_put_back(tmp_path: Path) -> None:
-    old = tmp_path / ".out.x.old"
+    old = tmp_path / ".out.x0000000.old"
     (old / "model").mkdir(parents=True)
     (old / "model/curate-stitch.json").write_text("{}")
     with pytest.raises(UsageError, match="--force"), writing.work_folder(tmp_path / "out", "job"):

@@ -1,0 +1,113 @@
+"""The place of a build: what stands beside it, and what becomes of the one that it replaces."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from curator import artifact
+from curator.checkpoints import writing
+from curator.errors import UsageError
+
+
+def beside(target: Path, suffix: str, holds: str) -> Path:
+    """What a process that was killed leaves beside a target."""
+    folder = target.with_name(f".{target.name}.k3x_90qa{suffix}")
+    (folder / holds).mkdir(parents=True)
+    (folder / holds / "whose").write_text(target.name)
+    return folder
+
+
+def test_a_build_takes_nothing_of_a_neighbour_whose_name_begins_alike(tmp_path: Path) -> None:
+    theirs = [beside(tmp_path / "B.v2", suffix, "build") for suffix in (".old", ".partial")]
+    artifact.recover(tmp_path / "B")
+    assert not (tmp_path / "B").exists()
+    assert all(folder.is_dir() for folder in theirs)
+    mine = beside(tmp_path / "B", ".old", "build"), beside(tmp_path / "B", ".partial", "x")
+    artifact.recover(tmp_path / "B")
+    assert (tmp_path / "B" / "whose").read_text() == "B"
+    assert not any(folder.exists() for folder in mine)
+    assert all(folder.is_dir() for folder in theirs)
+
+
+def test_a_checkpoint_takes_nothing_of_a_neighbour_whose_name_begins_alike(tmp_path: Path) -> None:
+    theirs = beside(tmp_path / "M.v2", ".old", "model")
+    writing._recover(tmp_path / "M")
+    assert theirs.is_dir()
+    assert not (tmp_path / "M").exists()
+    beside(tmp_path / "M", ".old", "model")
+    writing._recover(tmp_path / "M")
+    assert (tmp_path / "M" / "whose").read_text() == "M"
+
+
+def a_build(target: Path, says: str = "old") -> Path:
+    target.mkdir()
+    (target / artifact.MANIFEST).write_text(says)
+    return target
+
+
+def replacing_fails(patch: pytest.MonkeyPatch, fails: Callable[[Path, Path], bool]) -> None:
+    """Have a rename fail as a disk does where ``fails`` says so."""
+    replace = os.replace
+
+    def failing(source: Path, place: Path) -> None:
+        if fails(Path(source), Path(place)):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        replace(source, place)
+
+    patch.setattr(os, "replace", failing)
+
+
+def test_an_old_build_that_cannot_be_put_back_is_kept_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = a_build(tmp_path / "B")
+    replacing_fails(monkeypatch, lambda _, place: place == target)
+    with pytest.raises(UsageError, match="kept in") as raised, artifact.new_folder(target, force=True) as folder:
+        (folder / artifact.MANIFEST).write_text("new")
+    (old,) = tmp_path.glob(".B.*.old")
+    assert str(old / "build") in str(raised.value)
+    assert (old / "build" / artifact.MANIFEST).read_text() == "old"
+    assert not list(tmp_path.glob(".B.*.partial"))
+    monkeypatch.undo()
+    target.mkdir()
+    (target / "mine").write_text("in the way")
+    with artifact.claimed(target):
+        assert (old / "build" / artifact.MANIFEST).read_text() == "old"
+    (target / "mine").unlink()
+    target.rmdir()
+    with artifact.claimed(target):
+        assert (target / artifact.MANIFEST).read_text() == "old"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_replacement_that_fails_leaves_the_old_build_and_nothing_beside_it(first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = a_build(tmp_path / "B")
+    replacing_fails(monkeypatch, lambda source, _: source == target if first else source.suffix == ".partial")
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)), artifact.new_folder(target, force=True) as folder:
+        (folder / artifact.MANIFEST).write_text("new")
+    assert (target / artifact.MANIFEST).read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["B"]
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_mount_point_is_refused_before_any_work(force: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="is a mount point; name a folder in it"):
+        artifact.refuse_target(Path("/"), force=force)
+    target = a_build(tmp_path / "B")
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == target)
+    with pytest.raises(UsageError, match="mount point"):
+        artifact.refuse_target(target, force=force)
+    artifact.refuse_target(target / "in it", force=force)
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.EXDEV])
+def test_a_place_that_takes_no_rename_is_told(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Path) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(UsageError, match="choose another --out"), artifact.new_folder(tmp_path / "B"):
+        pass
