@@ -199,9 +199,9 @@ def _kind(error: Exception) -> str:
 def asked_to_wait(headers: Any) -> float | None:
     """Seconds that a server asks for: ``Retry-After`` as seconds or as a date, or the hub's ``RateLimit`` with nothing left."""
     text = str(headers.get("Retry-After") or "").strip()
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text)
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, OverflowError):
         moment = parsedate_to_datetime(text)
         return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
     limit = re.search(r"\br=0;\s*t=(\d+)", str(headers.get("RateLimit") or ""))

@@ -160,7 +160,15 @@ def test_tokens_are_taken_out_of_what_is_said(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),
-    [({"Retry-After": "7"}, 7), ({"Retry-After": "soon"}, None), ({}, None), ({"RateLimit": '"api";r=0;t=12'}, 12), ({"RateLimit": '"api";r=5;t=12'}, None)],
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "²"}, None),
+        ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 -2359"}, None),
+        ({}, None),
+        ({"RateLimit": '"api";r=0;t=12'}, 12),
+        ({"RateLimit": '"api";r=5;t=12'}, None),
+    ],
 )
 def test_what_a_server_asks_for(headers: dict[str, str], seconds: float | None) -> None:
     assert network.asked_to_wait(headers) == seconds
