@@ -67,10 +67,10 @@ class Budget:
         self._closed.set()
 
     def lose(self, why: str, *, seconds: float, url: str, wait: float | None, tries: int) -> None:
-        """Note a failed try of ``seconds``, and wait before the next: ``wait`` if the server asked for it. Raises GaveUp."""
+        """Note a failed try of ``seconds``, and wait before the next: for the backoff, or ``wait`` if the server asked for more. Raises GaveUp."""
         self.failures[why] += 1
         self.lost += seconds
-        pause = self._backoff(tries) if wait is None else wait
+        pause = max(self._backoff(tries), wait or 0.0)
         place = urlsplit(url)
         most = self.seconds if place.netloc in _answered else min(UNSEEN, self.seconds)
         if self._closed.is_set() or self.lost + pause > most:

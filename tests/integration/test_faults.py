@@ -67,6 +67,16 @@ def test_retry_after_is_honoured(run: Run, small: Callable[..., Path], hub: Hub,
     assert time.monotonic() - started >= 2
 
 
+@pytest.mark.parametrize("asked", ["0", "Mon, 01 Jan 2001 00:00:00 GMT"])
+def test_a_server_that_asks_for_no_wait_is_not_flooded(asked: str, run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
+    mix = small("now")
+    hub.fail("tests/now", Fault(status=429, retry_after=asked))
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--retry-budget", "2")
+    assert code == 3
+    assert "answered 429" in err
+    assert hub.requests.total() < 20
+
+
 def test_a_wait_that_is_longer_than_the_budget_is_not_begun(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
     mix = small("muchlater")
     hub.fail("tests/muchlater", Fault(status=429, retry_after="3600"))
