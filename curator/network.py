@@ -154,7 +154,8 @@ def be_patient() -> None:
 
     def factory() -> Any:
         client: Any = default_client_factory()
-        client.event_hooks = {**client.event_hooks, "response": [*client.event_hooks["response"], _watch]}
+        hooks = client.event_hooks
+        client.event_hooks = {"request": [*hooks["request"], _keep_token], "response": [*hooks["response"], _watch]}
         client.send = partial(_patiently, client.send)
         return client
 
@@ -182,6 +183,20 @@ def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
             why, wait = f"answered {response.status_code}", asked_to_wait(response.headers)
             response.close()
         budget.lose(why, seconds=time.monotonic() - started, url=str(request.url), wait=wait, tries=tries)
+
+
+def _keep_token(request: Any) -> None:
+    """Take the token from a request that does not go to the hub: huggingface_hub lets it follow redirects to any port and scheme of
+    the same host, and to huggingface.co from a mirror."""
+    from huggingface_hub import constants
+
+    if _origin(str(request.url)) != _origin(constants.ENDPOINT):
+        request.headers.pop("Authorization", None)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    place = urlsplit(url)
+    return place.scheme, place.hostname, place.port or {"http": 80, "https": 443}.get(place.scheme)
 
 
 def _limit(request: Any) -> None:
