@@ -63,8 +63,13 @@ class Budget:
     _rng: random.Random | None = None
 
     def close(self) -> None:
-        """End all waiting: nobody wants the answer any more."""
+        """End all waiting and all requests to come: nobody wants the answers any more."""
         self._closed.set()
+
+    def refuse_closed(self) -> None:
+        """Raise GaveUp once it is closed."""
+        if self._closed.is_set():
+            raise GaveUp(f"{self.source}: nobody waits for it any more")
 
     def lose(self, why: str, *, seconds: float, url: str, wait: float | None, tries: int) -> None:
         """Note a failed try of ``seconds``, and wait before the next: for the backoff, or ``wait`` if the server asked for more. Raises GaveUp."""
@@ -106,6 +111,12 @@ def spending(budget: Budget) -> Iterator[None]:
         yield
     finally:
         _spending.reset(before)
+
+
+def go_on() -> None:
+    """Raise GaveUp where the present budget is closed: to be called in what takes long without a request."""
+    if budget := _spending.get():
+        budget.refuse_closed()
 
 
 def charged(fetch: Callable[..., bytes]) -> Callable[..., bytes]:
@@ -169,6 +180,7 @@ def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
     tries = 0
     while True:
         tries += 1
+        budget.refuse_closed()
         started, wait = time.monotonic(), None
         try:
             response = send(request, **options)

@@ -193,6 +193,19 @@ def test_interrupted_it_says_so_and_goes_on(mix: Path, hub: Hub, tmp_path: Path)
     assert not (tmp_path / "B").exists()
 
 
+SOON = 10  # seconds within which an interrupted build ends, where it waited for a minute and more
+
+
+def test_interrupted_while_the_hub_asks_to_wait_it_ends(mix: Path, hub: Hub, tmp_path: Path) -> None:
+    hub.fail("tests/r-text", Fault(status=429, retry_after="60"))
+    run = Curate("plan", mix, said=tmp_path / "said", CURATE_RETRY_BUDGET="300")
+    while not any("/tests/r-text" in r for r in list(hub.requests)):
+        assert run.wait(0.05) is None, run.said
+    time.sleep(0.5)
+    run.interrupt()
+    assert run.wait(SOON) == 130, run.said
+
+
 def test_the_cache_is_listed_pruned_and_cleared(run: Run, mix: Path, own_cache: Path, tmp_path: Path) -> None:
     assert run("build", mix, "--out", tmp_path / "B")[0] == 0
     listed = json.loads(run("cache", "list", "--json")[1])
