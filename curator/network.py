@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BUDGET = 300.0  # seconds that a source may lose to failures, where CURATE_RETRY_BUDGET says nothing else
-IDLE = 30.0  # seconds without a byte
+IDLE = 30.0  # seconds without a byte, or until all headers are there
+STEP = 0.5  # seconds of waiting for a byte, after which we see whether anybody still wants it
 LEAST_RATE = 8 << 10  # bytes a second, over a whole answer: a drip keeps no one waiting
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that another time may be better
 HOPELESS = frozenset({"TooManyRedirects", "UnsupportedProtocol", "LocalProtocolError"})  # the same every time
@@ -101,6 +102,7 @@ class Budget:
 
 _answered: set[str] = set()  # hosts that have answered, whatever it was, since this process began
 _spending: ContextVar[Budget | None] = ContextVar("spending", default=None)
+_headers_due: ContextVar[float | None] = ContextVar("headers_due", default=None)  # 0 before the first byte is waited for; None where no headers are
 
 
 @contextmanager
@@ -166,8 +168,12 @@ def be_patient() -> None:
     def factory() -> Any:
         client: Any = default_client_factory()
         hooks = client.event_hooks
-        client.event_hooks = {"request": [*hooks["request"], _keep_token], "response": [*hooks["response"], _watch]}
+        client.event_hooks = {"request": [*hooks["request"], _keep_token, _await_headers], "response": [*hooks["response"], _watch]}
         client.send = partial(_patiently, client.send)
+        for transport in [client._transport, *client._mounts.values()]:  # httpx has no public place for a backend
+            pool: Any = getattr(transport, "_pool", None)
+            if hasattr(pool, "_network_backend"):
+                pool._network_backend = _Backend(pool._network_backend)
         return client
 
     set_client_factory(factory)
@@ -182,6 +188,7 @@ def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
         tries += 1
         budget.refuse_closed()
         started, wait = time.monotonic(), None
+        due = _headers_due.set(None)
         try:
             response = send(request, **options)
         except errors() as error:
@@ -194,6 +201,8 @@ def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
                 return response
             why, wait = f"answered {response.status_code}", asked_to_wait(response.headers)
             response.close()
+        finally:
+            _headers_due.reset(due)
         budget.lose(why, seconds=time.monotonic() - started, url=str(request.url), wait=wait, tries=tries)
 
 
@@ -218,6 +227,51 @@ def _limit(request: Any) -> None:
     request.extensions["timeout"] = {s: min(limits.get(s) or IDLE, IDLE) for s in steps}
 
 
+def _await_headers(_: Any) -> None:
+    _headers_due.set(0.0)
+
+
+class _Backend:
+    """A network backend of httpcore whose streams are ``_Stream``."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def connect_tcp(self, *arguments: Any, **options: Any) -> Any:
+        return _Stream(self._inner.connect_tcp(*arguments, **options))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class _Stream:
+    """A connection on which all headers of an answer share one time limit, and waiting ends with GaveUp when the budget is closed."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        until = time.monotonic() + (IDLE if timeout is None else timeout)
+        due = _headers_due.get()
+        if due == 0:
+            _headers_due.set(until)
+        until = min(until, due or until)
+        while True:
+            go_on()
+            left = until - time.monotonic()
+            try:
+                return bytes(self._inner.read(max_bytes, max(0.001, min(STEP, left))))  # 0 would not wait at all
+            except Exception as error:
+                if left <= STEP or type(error).__name__ != "ReadTimeout":
+                    raise
+
+    def start_tls(self, *arguments: Any, **options: Any) -> Any:
+        return _Stream(self._inner.start_tls(*arguments, **options))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
 def _kind(error: Exception) -> str:
     """What went wrong, in a word or two that can be counted."""
     return KINDS.get(type(error).__name__, type(error).__name__)
@@ -237,6 +291,7 @@ def asked_to_wait(headers: Any) -> float | None:
 
 def _watch(response: Any) -> None:
     """Give an answer's body a time limit as a whole: IDLE seconds, and one more for each LEAST_RATE bytes."""
+    _headers_due.set(None)
     library = next(lib for lib in _libraries() if isinstance(response, lib.Response))
     if not isinstance(response.stream, library.SyncByteStream):
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +207,60 @@ def test_the_token_is_for_the_endpoint(endpoint: str, url: str, kept: bool, monk
     request = httpx.Request("HEAD", url, headers={"Authorization": f"Bearer {TOKEN}"})
     network._keep_token(request)
     assert ("authorization" in request.headers) == kept
+
+
+@pytest.fixture
+def dripping() -> Iterator[str]:
+    """The address of a server that sends a byte of a header every 0.2 s, and never the last."""
+    ended = threading.Event()
+
+    class Drip(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            while not ended.wait(0.2):
+                self.wfile.write(b"x")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    class Quiet(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: Any) -> None:
+            pass
+
+    server = Quiet(("127.0.0.1", 0), Drip)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/a"
+    ended.set()
+    server.shutdown()
+    server.server_close()
+
+
+def asked(address: str, budget: network.Budget) -> tuple[str, float]:
+    """What is said of an address that does not answer, and after how many seconds."""
+    from huggingface_hub import get_session
+
+    network.be_patient()
+    started = time.monotonic()
+    with network.spending(budget), pytest.raises(network.GaveUp) as error:
+        get_session().get(address)
+    return str(error.value), time.monotonic() - started
+
+
+def test_headers_that_drip_have_one_time_limit(dripping: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "IDLE", 1.0)
+    said, seconds = asked(dripping, network.Budget(seconds=0.5))
+    assert "stalled; tried 1 times" in said
+    assert 0.9 < seconds < 5
+
+
+def test_waiting_for_an_answer_ends_when_nobody_wants_it(dripping: str) -> None:
+    budget = network.Budget("a")
+    threading.Timer(0.5, budget.close).start()
+    said, seconds = asked(dripping, budget)
+    assert "nobody waits" in said
+    assert seconds < 5
 
 
 def test_tokens_are_taken_out_of_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
