@@ -154,8 +154,16 @@ def resolve(streams: Sequence[Stream], care: Care) -> tuple[dict[str, Resolved],
     together: dict[str, list[Stream]] = defaultdict(list)
     for stream in streams:
         together[f"{stream.source.card.adapter}:{stream.where.dataset or stream.where.path}"].append(stream)
-    with ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve") as executor:
+    budgets = [care.budget(stream.source.name) for stream in streams]  # all of them, before a thread makes one that nobody would close
+    executor = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve")
+    try:
         found = {key: outcome for group in executor.map(lambda group: _resolve_group(group, care), together.values()) for key, outcome in group}
+    except BaseException:  # an interrupt too: the threads are waited for, and they wait for the network
+        for budget in budgets:
+            budget.close()
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
     errors = [outcome for outcome in found.values() if isinstance(outcome, SourceError)]
     return {k: v for k, v in found.items() if isinstance(v, Resolved)}, errors
 

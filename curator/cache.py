@@ -24,8 +24,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curator import network, plugins
 from curator import plan as planning
-from curator import plugins
 from curator.data import Conversation, Document, Message, Origin, Resolved, Tokens, ToolCall
 from curator.errors import UsageError
 from curator.pull import Batch, Counts, Mark
@@ -38,6 +38,7 @@ MAGIC = b"curate-batch/1"
 MOST_BYTES = 10 << 30  # of the whole cache, where CURATE_CACHE_SIZE says nothing else
 MOST_BATCH_BYTES = 1 << 30  # unpacked; a batch is a few MB
 PATIENCE = 600.0  # seconds to wait for another build that makes the batch we want; then we make it ourselves
+STEP = 0.2  # seconds of it, after which we see whether anybody still waits for us
 STALE = 3600.0  # seconds after which nobody is writing a half-written file any more
 LIBRARIES = ("datasets", "jinja2", "langdetect", "pyarrow", "tokenizers", "transformers")  # whose versions may change a document
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -205,14 +206,20 @@ class Entry:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Let one build at a time make the next batch. A lock that cannot be had costs work, never the result."""
+        """Let one build at a time make the next batch. A lock that cannot be had costs work, never the result. Raises GaveUp once
+        nobody waits for the batch."""
         import filelock
 
-        lock = filelock.FileLock(self.folder.with_suffix(".lock"), timeout=PATIENCE)
+        lock, until = filelock.FileLock(self.folder.with_suffix(".lock")), time.monotonic() + PATIENCE
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except (OSError, filelock.Timeout, NotImplementedError):
+            while not lock.is_locked and time.monotonic() < until:
+                network.go_on()
+                with suppress(filelock.Timeout):
+                    lock.acquire(timeout=STEP)
+        except (OSError, NotImplementedError):
+            pass
+        if not lock.is_locked:
             yield
             return
         try:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BUDGET = 300.0  # seconds that a source may lose to failures, where CURATE_RETRY_BUDGET says nothing else
-IDLE = 30.0  # seconds without a byte
+IDLE = 30.0  # seconds without a byte, or until all headers are there
+STEP = 0.5  # seconds of waiting for a byte, after which we see whether anybody still wants it
 LEAST_RATE = 8 << 10  # bytes a second, over a whole answer: a drip keeps no one waiting
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that another time may be better
 HOPELESS = frozenset({"TooManyRedirects", "UnsupportedProtocol", "LocalProtocolError"})  # the same every time
@@ -63,14 +64,19 @@ class Budget:
     _rng: random.Random | None = None
 
     def close(self) -> None:
-        """End all waiting: nobody wants the answer any more."""
+        """End all waiting and all requests to come: nobody wants the answers any more."""
         self._closed.set()
 
+    def refuse_closed(self) -> None:
+        """Raise GaveUp once it is closed."""
+        if self._closed.is_set():
+            raise GaveUp(f"{self.source}: nobody waits for it any more")
+
     def lose(self, why: str, *, seconds: float, url: str, wait: float | None, tries: int) -> None:
-        """Note a failed try of ``seconds``, and wait before the next: ``wait`` if the server asked for it. Raises GaveUp."""
+        """Note a failed try of ``seconds``, and wait before the next: for the backoff, or ``wait`` if the server asked for more. Raises GaveUp."""
         self.failures[why] += 1
         self.lost += seconds
-        pause = self._backoff(tries) if wait is None else wait
+        pause = max(self._backoff(tries), wait or 0.0)
         place = urlsplit(url)
         most = self.seconds if place.netloc in _answered else min(UNSEEN, self.seconds)
         if self._closed.is_set() or self.lost + pause > most:
@@ -96,6 +102,7 @@ class Budget:
 
 _answered: set[str] = set()  # hosts that have answered, whatever it was, since this process began
 _spending: ContextVar[Budget | None] = ContextVar("spending", default=None)
+_headers_due: ContextVar[float | None] = ContextVar("headers_due", default=None)  # 0 before the first byte is waited for; None where no headers are
 
 
 @contextmanager
@@ -106,6 +113,12 @@ def spending(budget: Budget) -> Iterator[None]:
         yield
     finally:
         _spending.reset(before)
+
+
+def go_on() -> None:
+    """Raise GaveUp where the present budget is closed: to be called in what takes long without a request."""
+    if budget := _spending.get():
+        budget.refuse_closed()
 
 
 def charged(fetch: Callable[..., bytes]) -> Callable[..., bytes]:
@@ -154,8 +167,13 @@ def be_patient() -> None:
 
     def factory() -> Any:
         client: Any = default_client_factory()
-        client.event_hooks = {**client.event_hooks, "response": [*client.event_hooks["response"], _watch]}
+        hooks = client.event_hooks
+        client.event_hooks = {"request": [*hooks["request"], _keep_token, _await_headers], "response": [*hooks["response"], _watch]}
         client.send = partial(_patiently, client.send)
+        for transport in [client._transport, *client._mounts.values()]:  # httpx has no public place for a backend
+            pool: Any = getattr(transport, "_pool", None)
+            if hasattr(pool, "_network_backend"):
+                pool._network_backend = _Backend(pool._network_backend)
         return client
 
     set_client_factory(factory)
@@ -168,7 +186,9 @@ def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
     tries = 0
     while True:
         tries += 1
+        budget.refuse_closed()
         started, wait = time.monotonic(), None
+        due = _headers_due.set(None)
         try:
             response = send(request, **options)
         except errors() as error:
@@ -181,7 +201,23 @@ def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
                 return response
             why, wait = f"answered {response.status_code}", asked_to_wait(response.headers)
             response.close()
+        finally:
+            _headers_due.reset(due)
         budget.lose(why, seconds=time.monotonic() - started, url=str(request.url), wait=wait, tries=tries)
+
+
+def _keep_token(request: Any) -> None:
+    """Take the token from a request that does not go to the hub: huggingface_hub lets it follow redirects to any port and scheme of
+    the same host, and to huggingface.co from a mirror."""
+    from huggingface_hub import constants
+
+    if _origin(str(request.url)) != _origin(constants.ENDPOINT):
+        request.headers.pop("Authorization", None)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    place = urlsplit(url)
+    return place.scheme, place.hostname, place.port or {"http": 80, "https": 443}.get(place.scheme)
 
 
 def _limit(request: Any) -> None:
@@ -189,6 +225,51 @@ def _limit(request: Any) -> None:
     limits = request.extensions.get("timeout") or {}
     steps = ("connect", "read", "write", "pool")
     request.extensions["timeout"] = {s: min(limits.get(s) or IDLE, IDLE) for s in steps}
+
+
+def _await_headers(_: Any) -> None:
+    _headers_due.set(0.0)
+
+
+class _Backend:
+    """A network backend of httpcore whose streams are ``_Stream``."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def connect_tcp(self, *arguments: Any, **options: Any) -> Any:
+        return _Stream(self._inner.connect_tcp(*arguments, **options))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class _Stream:
+    """A connection on which all headers of an answer share one time limit, and waiting ends with GaveUp when the budget is closed."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        until = time.monotonic() + (IDLE if timeout is None else timeout)
+        due = _headers_due.get()
+        if due == 0:
+            _headers_due.set(until)
+        until = min(until, due or until)
+        while True:
+            go_on()
+            left = until - time.monotonic()
+            try:
+                return bytes(self._inner.read(max_bytes, max(0.001, min(STEP, left))))  # 0 would not wait at all
+            except Exception as error:
+                if left <= STEP or type(error).__name__ != "ReadTimeout":
+                    raise
+
+    def start_tls(self, *arguments: Any, **options: Any) -> Any:
+        return _Stream(self._inner.start_tls(*arguments, **options))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
 
 def _kind(error: Exception) -> str:
@@ -199,9 +280,9 @@ def _kind(error: Exception) -> str:
 def asked_to_wait(headers: Any) -> float | None:
     """Seconds that a server asks for: ``Retry-After`` as seconds or as a date, or the hub's ``RateLimit`` with nothing left."""
     text = str(headers.get("Retry-After") or "").strip()
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text)
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, OverflowError):
         moment = parsedate_to_datetime(text)
         return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
     limit = re.search(r"\br=0;\s*t=(\d+)", str(headers.get("RateLimit") or ""))
@@ -210,6 +291,7 @@ def asked_to_wait(headers: Any) -> float | None:
 
 def _watch(response: Any) -> None:
     """Give an answer's body a time limit as a whole: IDLE seconds, and one more for each LEAST_RATE bytes."""
+    _headers_due.set(None)
     library = next(lib for lib in _libraries() if isinstance(response, lib.Response))
     if not isinstance(response.stream, library.SyncByteStream):
         return

@@ -87,7 +87,8 @@ class Recording:
         position = 0
         while True:
             if position == len(self._made):
-                batch = next(self._making, None)
+                with network.spending(network.Budget()):  # never closed: a batch once begun is finished, or the next replay would end there
+                    batch = next(self._making, None)
                 if batch is None:
                     return
                 self._made.append(batch)
@@ -117,7 +118,7 @@ class Pull:
             self._executor.submit(self._work)
 
     def close(self) -> None:
-        """Have the worker stop after its batch, and give up waiting for the network."""
+        """Have the worker stop at its next row, and give up waiting for the network."""
         self._closed.set()
         self._budget.close()
 
@@ -173,7 +174,7 @@ def batches(stream: Stream, resolved: Resolved, *, encoder: Encoder, after: Mark
     prefix = instruction(stream.source.card)
     if prefix is not None:
         prefix.count = after.instructions
-    documents = _documents(stream, resolved, islice(rows, after.rows, None), prefix)
+    documents = _documents(stream, resolved, islice(_wanted(rows), after.rows, None), prefix)
     mark, last = after, False
     while not last:
         counts = Counts()
@@ -181,6 +182,13 @@ def batches(stream: Stream, resolved: Resolved, *, encoder: Encoder, after: Mark
         mark = Mark(mark.batches + 1, mark.rows + counts.rows_read, prefix.count if prefix else 0)
         tokens = list(_encoded(stream, encoder, group, counts))
         yield Batch(tokens, counts, last, mark)
+
+
+def _wanted(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, for as long as anybody waits for them. Raises GaveUp."""
+    for row in rows:
+        network.go_on()
+        yield row
 
 
 def _gather(stream: Stream, documents: Iterator[tuple[Row, Document | Drop]], budget: int, counts: Counts) -> tuple[list[Document], bool]:

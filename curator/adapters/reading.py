@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import IO, Any, cast
 
+from curator import network
 from curator.adapters import pages
 from curator.data import Row, Sampling, Where
 from curator.errors import SourceError
@@ -143,6 +144,7 @@ def _matching(rows: Iterator[Row], where: Where) -> Iterator[Row]:
     """Only rows of the language that is asked for, where a column or a path tells it."""
     values = {v.lower() for v in where.language_values}
     for row in rows:
+        network.go_on()  # in a rare language it may be long until the next one, and only that is seen outside
         if row.broken is not None:
             yield row
             continue

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from curator import network
-from tests.conftest import chat_rows, prose, small_tokenizer
+from tests.conftest import ENDPOINT, chat_rows, prose, small_tokenizer
 from tests.hub import WEATHER, Fault, Hub
 from tests.integration.test_resume import bytes_of, described
 
 Run = Callable[..., tuple[int, str, str]]
+TOKEN = "hf_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC2dE4f"
 ENTRY = {"columns": ["messages"], "formatter": "chat_completion", "category": "Chat"}
 
 
@@ -65,6 +66,16 @@ def test_retry_after_is_honoured(run: Run, small: Callable[..., Path], hub: Hub,
     code, _, err = run("build", mix, "--out", tmp_path / "B", "--retry-budget", "10")
     assert code == 0, err
     assert time.monotonic() - started >= 2
+
+
+@pytest.mark.parametrize("asked", ["0", "Mon, 01 Jan 2001 00:00:00 GMT"])
+def test_a_server_that_asks_for_no_wait_is_not_flooded(asked: str, run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
+    mix = small("now")
+    hub.fail("tests/now", Fault(status=429, retry_after=asked))
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--retry-budget", "2")
+    assert code == 3
+    assert "answered 429" in err
+    assert hub.requests.total() < 20
 
 
 def test_a_wait_that_is_longer_than_the_budget_is_not_begun(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
@@ -121,14 +132,14 @@ def test_a_slow_source_holds_up_nobody_else(run: Run, small: Callable[..., Path]
     assert max(finished.values()) < took - 1.0, f"all were asked long before the slow one was done: {finished}, {took:.1f} s"
 
 
-def test_a_token_goes_to_the_hub_and_to_nobody_else(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    token = "hf_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC2dE4f"
-    monkeypatch.setenv("HF_TOKEN", token)
-    heard: list[dict[str, str]] = []
+@pytest.fixture
+def elsewhere() -> Iterator[tuple[int, list[tuple[str, str]]]]:
+    """The port of a server that is no hub, and the method and headers of each request that came there."""
+    heard: list[tuple[str, str]] = []
 
     class Other(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            heard.append(dict(self.headers.items()))
+            heard.append((self.command, str(self.headers)))
             self.send_response(404)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -140,16 +151,116 @@ def test_a_token_goes_to_the_hub_and_to_nobody_else(run: Run, small: Callable[..
 
     server = HTTPServer(("127.0.0.1", 0), Other)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    mix = small("moved")
-    hub.fail("tests/moved", Fault(redirect=f"http://localhost:{server.server_address[1]}", path="*.parquet"))
-    code, out, err = run("build", mix, "--out", tmp_path / "B")
+    yield server.server_address[1], heard
     server.shutdown()
     server.server_close()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_token_goes_to_the_hub_and_to_nobody_else(
+    host: str, run: Run, small: Callable[..., Path], hub: Hub, elsewhere: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    port, heard = elsewhere
+    mix = small("moved")
+    hub.fail("tests/moved", Fault(redirect=f"http://{host}:{port}", path="*.parquet"))
+    code, out, err = run("build", mix, "--out", tmp_path / "B")
     assert code == 3
     assert heard, "the redirect was followed"
-    assert hub.tokens == {f"Bearer {token}"}
-    assert all(token not in str(headers) and "uthorization" not in str(headers) for headers in heard)
-    assert token not in out + err
+    assert hub.tokens == {f"Bearer {TOKEN}"}
+    assert all(TOKEN not in headers and "uthorization" not in headers for _, headers in heard)
+    assert TOKEN not in out + err
+
+
+def test_a_redirect_to_another_port_of_the_hub_takes_no_token_along(small: Callable[..., Path], hub: Hub, elsewhere: Any) -> None:
+    """huggingface_hub takes it for the hub, and follows on its own."""
+    from huggingface_hub import get_hf_file_metadata, get_session
+    from huggingface_hub.errors import HfHubHTTPError
+
+    network.be_patient()
+    port, heard = elsewhere
+    small("aside")
+    url = f"{ENDPOINT}/datasets/tests/aside/resolve/main/a.json"
+    hub.fail("tests/aside", Fault(redirect=f"http://127.0.0.1:{port}"))
+    with pytest.raises(HfHubHTTPError):
+        get_hf_file_metadata(url, token=TOKEN)
+    get_session().get(url, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert [method for method, _ in heard] == ["HEAD", "GET"]
+    assert hub.tokens == {f"Bearer {TOKEN}"}
+    assert "uthorization" not in str(heard)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url", "kept"),
+    [
+        ("https://huggingface.co", "https://huggingface.co:443/a", True),
+        ("https://huggingface.co", "http://huggingface.co/a", False),
+        ("https://mirror.example/hf", "https://mirror.example/hf/a", True),
+        ("https://mirror.example/hf", "https://huggingface.co/a", False),
+    ],
+)
+def test_the_token_is_for_the_endpoint(endpoint: str, url: str, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    request = httpx.Request("HEAD", url, headers={"Authorization": f"Bearer {TOKEN}"})
+    network._keep_token(request)
+    assert ("authorization" in request.headers) == kept
+
+
+@pytest.fixture
+def dripping() -> Iterator[str]:
+    """The address of a server that sends a byte of a header every 0.2 s, and never the last."""
+    ended = threading.Event()
+
+    class Drip(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            while not ended.wait(0.2):
+                self.wfile.write(b"x")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    class Quiet(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: Any) -> None:
+            pass
+
+    server = Quiet(("127.0.0.1", 0), Drip)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/a"
+    ended.set()
+    server.shutdown()
+    server.server_close()
+
+
+def asked(address: str, budget: network.Budget) -> tuple[str, float]:
+    """What is said of an address that does not answer, and after how many seconds."""
+    from huggingface_hub import get_session
+
+    network.be_patient()
+    started = time.monotonic()
+    with network.spending(budget), pytest.raises(network.GaveUp) as error:
+        get_session().get(address)
+    return str(error.value), time.monotonic() - started
+
+
+def test_headers_that_drip_have_one_time_limit(dripping: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "IDLE", 1.0)
+    said, seconds = asked(dripping, network.Budget(seconds=0.5))
+    assert "stalled; tried 1 times" in said
+    assert 0.9 < seconds < 5
+
+
+def test_waiting_for_an_answer_ends_when_nobody_wants_it(dripping: str) -> None:
+    budget = network.Budget("a")
+    threading.Timer(0.5, budget.close).start()
+    said, seconds = asked(dripping, budget)
+    assert "nobody waits" in said
+    assert seconds < 5
 
 
 def test_tokens_are_taken_out_of_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +271,15 @@ def test_tokens_are_taken_out_of_what_is_said(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),
-    [({"Retry-After": "7"}, 7), ({"Retry-After": "soon"}, None), ({}, None), ({"RateLimit": '"api";r=0;t=12'}, 12), ({"RateLimit": '"api";r=5;t=12'}, None)],
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "²"}, None),
+        ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 -2359"}, None),
+        ({}, None),
+        ({"RateLimit": '"api";r=0;t=12'}, 12),
+        ({"RateLimit": '"api";r=5;t=12'}, None),
+    ],
 )
 def test_what_a_server_asks_for(headers: dict[str, str], seconds: float | None) -> None:
     assert network.asked_to_wait(headers) == seconds

@@ -193,6 +193,58 @@ def test_interrupted_it_says_so_and_goes_on(mix: Path, hub: Hub, tmp_path: Path)
     assert not (tmp_path / "B").exists()
 
 
+SOON = 10  # seconds within which an interrupted build ends, where it waited for a minute and more
+
+
+def test_interrupted_while_the_hub_asks_to_wait_it_ends(mix: Path, hub: Hub, tmp_path: Path) -> None:
+    hub.fail("tests/r-text", Fault(status=429, retry_after="60"))
+    run = Curate("plan", mix, said=tmp_path / "said", CURATE_RETRY_BUDGET="300")
+    while not any("/tests/r-text" in r for r in list(hub.requests)):
+        assert run.wait(0.05) is None, run.said
+    time.sleep(0.5)
+    run.interrupt()
+    assert run.wait(SOON) == 130, run.said
+
+
+def test_interrupted_while_another_build_makes_its_batch_it_ends(mix: Path, tmp_path: Path) -> None:
+    import filelock
+
+    cache = tmp_path / "cache"
+    settings = {"said": tmp_path / "said", "CURATE_CACHE": str(cache)}
+    assert Curate("build", mix, "--out", tmp_path / "A", **settings).wait() == 0
+    entry = next(cache.glob("streams/*/*/000000.batch")).parent
+    for batch in entry.glob("*.batch"):
+        batch.unlink()
+    with filelock.FileLock(entry.with_suffix(".lock")):
+        run = Curate("build", mix, "--out", tmp_path / "B", **settings)
+        assert run.wait(4) is None, run.said
+        run.interrupt()
+        assert run.wait(SOON) == 130, run.said
+
+
+def test_interrupted_among_rows_that_are_skipped_it_ends(dataset: Callable[..., str], write_mix: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
+    rows = [{"t": prose(20, seed=n % 50), "lang": "Go" if n < 9900 else "Rust"} for n in range(10_000)]
+    card = {
+        "dataset": dataset("rare", rows, groups=100),
+        "sampling": "head",
+        "columns": ["t"],
+        "formatter": "raw_text",
+        "language_column": "lang",
+        "category": "Code",
+        "languages": {"rust": "Rust"},
+    }
+    (tmp_path / "catalog" / "sources").mkdir(parents=True)
+    (tmp_path / "catalog" / "sources" / "rare.yaml").write_text(json.dumps(card))
+    mix = write_mix([{"source": "rare", "languages": "all", "num_samples": 3}], tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+    hub.fail("tests/rare", Fault(delay=1.0, path="*.parquet"))
+    run = Curate("build", mix, "--out", tmp_path / "B", "--catalog", tmp_path / "catalog", said=tmp_path / "said", CURATE_CACHE=str(tmp_path / "cache"))
+    while pulled(hub, "tests/rare") < 4:
+        assert run.wait(0.05) is None, run.said
+    run.interrupt()
+    assert run.wait(SOON) == 130, run.said
+    assert pulled(hub, "tests/rare") < 20
+
+
 def test_the_cache_is_listed_pruned_and_cleared(run: Run, mix: Path, own_cache: Path, tmp_path: Path) -> None:
     assert run("build", mix, "--out", tmp_path / "B")[0] == 0
     listed = json.loads(run("cache", "list", "--json")[1])

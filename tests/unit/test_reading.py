@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from curator import network
 from curator.adapters import files, reading
 from curator.adapters.reading import File
-from curator.data import Where
+from curator.data import Row, Where
 from curator.errors import SourceError
+from curator.pull import Batch, Counts, Mark, Recording, _wanted
 
 ROWS = [{"n": n, "t": f"text {n}"} for n in range(3000)]
 LINES = "".join(json.dumps(r) + "\n" for r in ROWS).encode()
@@ -141,3 +144,36 @@ def test_a_path_that_is_not_there_or_holds_nothing(tmp_path: Path) -> None:
         files.resolve(Where(path="none", base=str(tmp_path)), memo={})
     with pytest.raises(SourceError, match="no file there matches"):
         files.resolve(Where(path=".", base=str(tmp_path)), memo={})
+
+
+def test_rows_that_are_skipped_end_when_nobody_waits_for_the_next() -> None:
+    budget = network.Budget()
+    where = Where(language_column="lang", language_values=("Rust",))
+
+    def rows() -> Iterator[Row]:
+        for number in range(1000):
+            if number == 10:
+                budget.close()
+            yield Row(f"a#{number}", {"lang": "Go"}, 1)
+
+    with network.spending(budget), pytest.raises(network.GaveUp):
+        list(reading._matching(rows(), where))
+
+
+def test_rows_that_are_read_again_end_when_nobody_waits_for_the_next() -> None:
+    budget = network.Budget()
+    budget.close()
+    with network.spending(budget), pytest.raises(network.GaveUp):
+        next(_wanted(Row(f"a#{number}", {}, 1) for number in range(1000)))
+
+
+def test_a_recording_goes_on_after_the_draw_that_began_it() -> None:
+    def making() -> Iterator[Batch]:
+        for number in range(1, 4):
+            network.go_on()
+            yield Batch([], Counts(), number == 3, Mark(number))
+
+    budget = network.Budget()
+    budget.close()
+    with network.spending(budget):
+        assert [b.mark.batches for b in Recording(making()).replay()] == [1, 2, 3]
