@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from typing import Any
 
-from curator.data import Document, Drop
+from curator.data import Conversation, Document, Drop, Message
 
 Filter = Callable[[Document], Drop | None]
 LEAST_CHARACTERS = 32
@@ -14,11 +15,36 @@ MOST_REPLACED = 0.001  # share of U+FFFD in a text; more says that it was decode
 
 
 def whole_text(document: Document) -> str:
-    """All text of a document, turn after turn."""
+    """All text of a document, turn after turn: also names, calls with their arguments, and the schemas of tools."""
     conversation = document.conversation
     if conversation.text is not None:
         return conversation.text
+    called = (part for m in conversation.messages for part in _called(m))
+    return "\n".join(part for part in (_spoken(conversation), *called, *_strings(conversation.tools)) if part)
+
+
+def _spoken(conversation: Conversation) -> str:
+    """What the turns say, without calls and schemas."""
     return "\n".join(part for m in conversation.messages for part in (m.reasoning, m.content) if part)
+
+
+def _called(message: Message) -> Iterator[str]:
+    yield from (part for part in (message.name, message.tool_call_id) if part)
+    for call in message.tool_calls:
+        yield from (call.name, call.id, *_strings(call.arguments))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string in a value as JSON has it, keys too, unescaped; one that a key names stands with it, as in a file of settings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield f'{key}: "{item}"' if isinstance(item, str) else str(key)
+            yield from () if isinstance(item, str) else _strings(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _strings(item)
 
 
 def encoding(document: Document) -> Drop | None:
@@ -37,7 +63,8 @@ def encoding(document: Document) -> Drop | None:
 
 def length(document: Document) -> Drop | None:
     """Drop documents with next to no text."""
-    size = len(whole_text(document))
+    conversation = document.conversation
+    size = len(_spoken(conversation) if conversation.text is None else conversation.text)
     return Drop("too_short", f"{size} characters") if size < LEAST_CHARACTERS else None
 
 
