@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -42,3 +43,19 @@ def test_schemas_do_not_make_a_text_long() -> None:
     drop = filters.length(document(Message("user", "hi"), tools=({"description": "x" * 100},)))
     assert drop is not None
     assert drop.reason == "too_short"
+
+
+@pytest.mark.parametrize(
+    "text", ["//" * 150_000 + "/:_authToken=", "eyJ" * 100_000, "sk-" * 100_000 + "T3BlbkFJ", "//\n" * 100_000, "://" * 100_000], ids=lambda t: t[:4].strip()
+)
+def test_no_text_holds_up_the_patterns_of_secrets(text: str) -> None:
+    started = time.process_time()
+    assert filters.secrets(document(text=text)) is None
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("before", ["", "line\n", "x " * 1000, "x " * 5000, "x" * 4090 + " ", "x\n" * 2040, "line\n" * 5000])
+@pytest.mark.parametrize("secret", [KEY, "//registry.npmjs.org/:_authToken=npm_Abc123Abc123", "-----BEGIN RSA PRIVATE KEY-----"])
+def test_a_secret_is_found_wherever_it_stands(before: str, secret: str) -> None:
+    for after in ("", "\nmore", " x" * 4000):
+        assert filters.secrets(document(text=before + secret + after)) is not None
