@@ -306,19 +306,35 @@ def _json(file: File) -> Iterator[Record]:
 
 def _csv(file: File) -> Iterator[Record]:
     csv.field_size_limit(MAX_ROW_BYTES)
-    text = io.TextIOWrapper(_decompressed(file), encoding="utf-8-sig", errors="replace", newline="")
+    lines = _Lines(file)
     try:
-        for values in csv.DictReader(_lines(file, text), delimiter="\t" if file.format == "tsv" else ","):
+        for values in csv.DictReader(lines, delimiter="\t" if file.format == "tsv" else ","):
+            lines.taken = 0
             yield {str(k): v for k, v in values.items()}, sum(len(str(v)) for v in values.values())
     except csv.Error as error:
         raise SourceError(f"{file.name}: not CSV: {error}") from None
 
 
-def _lines(file: File, text: IO[str]) -> Iterator[str]:
-    for line in iter(lambda: text.readline(MAX_ROW_BYTES + 1), ""):
-        if len(line) > MAX_ROW_BYTES:
-            raise SourceError(f"{file.name}: a line of more than {MAX_ROW_BYTES >> 20} MiB; is it CSV?")
-        yield line
+class _Lines:
+    """The lines of a file of CSV. A field in quotes runs over any number of them, so ``taken`` counts the characters since the
+    reader put it to zero; beyond MAX_ROW_BYTES it is a SourceError."""
+
+    def __init__(self, file: File) -> None:
+        self._name = file.name
+        self._text = io.TextIOWrapper(_decompressed(file), encoding="utf-8-sig", errors="replace", newline="")
+        self.taken = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(MAX_ROW_BYTES + 1 - self.taken)
+        self.taken += len(line)
+        if self.taken > MAX_ROW_BYTES:
+            raise SourceError(f"{self._name}: a record of more than {MAX_ROW_BYTES >> 20} MiB; is it CSV?")
+        if not line:
+            raise StopIteration
+        return line
 
 
 def _text(file: File) -> Iterator[Record]:

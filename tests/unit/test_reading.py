@@ -141,3 +141,16 @@ def test_a_path_that_is_not_there_or_holds_nothing(tmp_path: Path) -> None:
         files.resolve(Where(path="none", base=str(tmp_path)), memo={})
     with pytest.raises(SourceError, match="no file there matches"):
         files.resolve(Where(path=".", base=str(tmp_path)), memo={})
+
+
+@pytest.mark.parametrize("record", ["x" * 2000, '"' + "x" * 2000 + '"', '"' + "x\n" * 1000 + '"', "," * 2000])
+def test_a_record_of_csv_has_a_limit_over_all_its_lines(record: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 1000)
+    many = "n,t\n" + '1,"t\nw\no"\n' * 1000
+
+    def rows(text: str) -> int:
+        return sum(1 for _ in reading.read([memory("a.csv", text.encode())], Where(columns=("n", "t")), seed="s", sampling="head"))
+
+    assert rows(many) == 1000
+    with pytest.raises(SourceError, match="a record of more than"):
+        rows(many + record + "\n" + many)
