@@ -108,6 +108,14 @@ def test_paths_stay_beside_the_mix(path: str, run: Run, local: Callable[..., Pat
     refused(run("build", mix, "--out", tmp_path / "B"), 3, path)
 
 
+def test_the_tokenizer_of_a_mix_stays_beside_it(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    mix = local({"a.jsonl": b"{}\n"})
+    (tmp_path.parent / "secret.jinja").write_text("secret")
+    (tmp_path / "tokenizer" / "chat_template.jinja").symlink_to(tmp_path.parent / "secret.jinja")
+    refused(run("plan", mix), 3, "outside the folder of the mix", "--allow-path")
+    assert run("plan", mix, "--tokenizer", "starter")[0] == 0
+
+
 def test_patterns_and_links_stay_in_their_folder(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:  # 15
     (tmp_path.parent / "secret.jsonl").write_text('{"t": "secret"}\n')
     refused(run("build", local({"a.jsonl": b"{}\n"}, data_files="../../*.jsonl"), "--out", tmp_path / "B"), 3, "would leave the folder")
