@@ -166,7 +166,7 @@ MEGABYTE = b"a" * (1 << 20)
     ("name", "data", "said"),
     [
         ("a.jsonl.gz", lambda: gzipped(MEGABYTE, 100), "a line of more than 64 MiB"),  # 17 a line without end
-        ("a.csv.gz", lambda: gzipped(MEGABYTE, 100), "a line of more than 64 MiB"),
+        ("a.csv.gz", lambda: gzipped(MEGABYTE, 100), "a record of more than 64 MiB"),
         ("a.json.gz", lambda: gzipped(MEGABYTE, 200), "more than 128 MiB in one piece"),
         ("a.parquet", lambda: b"PAR1" + b"\0" * 100 + b"PAR1", "parquet"),
         ("a.parquet", lambda: parquet("x", 5)[:-20], "parquet"),
