@@ -143,8 +143,10 @@ def load_tokenizer(name: str, draft: mix.Draft, *, revision: str | None = None) 
     if revision is None and draft.mix and name == draft.mix.tokenizer:
         revision = draft.mix.tokenizer_revision
     starter = data_root() / "sources" / "starter" / "tokenizer"
+    base = str(draft.folder.resolve()) if draft.mix and name == draft.mix.tokenizer else None  # the user's own may be anywhere
     try:
-        return tokenizing.load(str(beside) if beside.is_dir() or (beside.suffix == ".json" and beside.is_file()) else name, revision=revision, starter=starter)
+        named = beside.is_dir() or (beside.suffix == ".json" and beside.is_file())
+        return tokenizing.load(str(beside) if named else name, revision=revision, starter=starter, base=base)
     except SourceError as error:
         return error
 

@@ -21,9 +21,6 @@ ROLES: dict[str, Role] = {
     **dict.fromkeys(("tool", "observation", "function", "function_response", "tool_response", "ipython"), "tool"),
 }
 CALL_ROLES = frozenset({"function_call", "tool_call"})
-CALL_TAG = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.S)
-RESPONSE_TAG = re.compile(r"^\s*<tool_response>\s*(.*?)\s*</tool_response>\s*$", re.S)
-THINK_TAG = re.compile(r"^\s*<think>\s*(.*?)\s*</think>\s*", re.S)
 MOST_DEPTH = 50  # of the arguments of a call and of the schemas of tools; what is deeper is left out
 CODE_CONTEST_LANGUAGES = {1: "python", 2: "cpp", 3: "python", 4: "java"}  # of deepmind/code_contests: 1 is Python 2, 3 is Python 3
 
@@ -219,9 +216,9 @@ def _message(turn: Any) -> Message | Drop:
     if isinstance(content, Drop):
         return content
     if role == "tool":
-        inner = RESPONSE_TAG.match(content)
+        inner = _within(content, "<tool_response>", "</tool_response>")
         call_id, tool = _text(turn.get("tool_call_id")), _text(turn.get("name"))
-        return Message("tool", inner[1] if inner else content, tool_call_id=call_id or None, name=tool or None)
+        return Message("tool", content if inner is None else inner, tool_call_id=call_id or None, name=tool or None)
     if role != "assistant":
         return Message(role, content)
     return _assistant(turn, content, is_call=str(name).lower() in CALL_ROLES)
@@ -231,16 +228,41 @@ def _assistant(turn: Mapping[str, Any], content: str, *, is_call: bool) -> Messa
     """An assistant's turn with its reasoning and calls, whether they stand in fields or in tags."""
     reasoning = next((r for k in ("reasoning_content", "reasoning", "thinking") if isinstance(r := turn.get(k), str) and r.strip()), None)
     calls = tuple(c for c in map(_call, _listed(_decoded(turn.get("tool_calls")))) if c)
-    if reasoning is None and (thought := THINK_TAG.match(content)):
-        reasoning, content = thought[1] or None, content[thought.end() :]
+    if reasoning is None:
+        first, end, rest = content.partition("</think>")
+        if (thought := _within(first + end, "<think>", "</think>")) is not None:
+            reasoning, content = thought or None, rest.lstrip()
     if not calls and is_call:
         call = _call(_decoded(content))
         return Message("assistant", "" if call else content, reasoning, (call,) if call else ())
     if not calls and "<tool_call>" in content:
-        found = [_call(_decoded(body)) for body in CALL_TAG.findall(content)]
+        bodies, rest = _tagged(content, "<tool_call>", "</tool_call>")
+        found = [_call(_decoded(body)) for body in bodies]
         if found and all(found):  # a call that cannot be parsed stays in the text, with the others
-            calls, content = tuple(c for c in found if c), CALL_TAG.sub("", content).strip()
+            calls, content = tuple(c for c in found if c), rest.strip()
     return Message("assistant", content, reasoning, calls)
+
+
+def _within(text: str, start: str, end: str) -> str | None:
+    """What stands between two tags, where the text is nothing else."""
+    text = text.strip()
+    whole = text.startswith(start) and text.endswith(end) and len(text) >= len(start) + len(end)
+    return text[len(start) : -len(end)].strip() if whole else None
+
+
+def _tagged(text: str, start: str, end: str) -> tuple[list[str], str]:
+    """What stands between each pair of tags, and the rest of the text; one pass, where a regular expression would look for the
+    second tag again from every first one."""
+    found: list[str] = []
+    rest: list[str] = []
+    while True:
+        before, _, after = text.partition(start)
+        inside, closed, after = after.partition(end)
+        if not closed:
+            return found, "".join((*rest, text))
+        rest.append(before)
+        found.append(inside.strip())
+        text = after
 
 
 def _call(value: Any) -> ToolCall | None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined, TemplateError, nodes
+from jinja2.compiler import CodeGenerator
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import SandboxedEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 MAX_OUTPUT = 100_000  # characters; an instruction is a sentence or two
+MAX_JOINED = 16 << 20  # characters of rows that `~`, `+` and `string` put together: a hash may be of a whole row
+MAX_INDENT = 8
 MAX_TEXT = 20_000  # characters of the template itself
 MAX_ARGUMENT = 200  # characters of a constant that a filter or method puts between or in place of others
 REFUSED = (nodes.Macro, nodes.CallBlock, nodes.AssignBlock, nodes.FilterBlock, nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
@@ -36,17 +41,122 @@ class BadTemplate(Exception):
 
 def stable_hash(value: object) -> int:
     """A 64-bit number from the text of ``value``: the same in every process and on every machine (BLAKE2b)."""
-    digest = hashlib.blake2b(str(value).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    digest = hashlib.blake2b(str(_printable(value)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 
 
+class _Generator(CodeGenerator):
+    def visit_Concat(self, node: nodes.Concat, frame: Any) -> None:  # noqa: N802 - the name that Jinja looks for
+        self.write("environment.joined((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
+
 class _Environment(SandboxedEnvironment):
-    intercepted_binops = frozenset({"*", "**", "%"})
+    intercepted_binops = frozenset({"*", "**", "%", "+"})
+    code_generator_class = _Generator
+
+    def __init__(self) -> None:
+        # Not optimized: constants would be put through filters while it is compiled.
+        super().__init__(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, optimized=False, finalize=_printable)
+        self.globals = {"hash": stable_hash, "range": self.globals["range"]}
+        self.filters = {name: _bounded(name, self.filters[name]) for name in FILTERS}
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" or not all(isinstance(side, (int, float)) for side in (left, right)):
+        if operator == "+":
+            _refuse_larger(_size(left) + _size(right), MAX_JOINED)
+        elif operator == "**" or not all(isinstance(side, (int, float)) for side in (left, right)):
             raise SecurityError(f"the operator {operator!r} is only for small numbers")
         return super().call_binop(context, operator, left, right)
+
+    def joined(self, parts: Sequence[Any]) -> str:
+        """What ``~`` makes of these parts."""
+        _refuse_larger(sum(map(_size, parts)), MAX_JOINED)
+        return "".join(map(str, parts))
+
+
+def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter of Jinja that raises SecurityError before it makes more than the bounds: each makes a few times what it is given,
+    so a chain of them would make any amount."""
+    position = 1 if hasattr(function, "jinja_pass_arg") else 0
+    check = BEFORE.get(name)
+
+    @wraps(function)
+    def filter(*given: Any, **named: Any) -> Any:
+        value, arguments = given[position], given[position + 1 :]
+        if name == "join" and not isinstance(value, (str, Mapping, list, tuple)):
+            value = list(value)
+            given = (*given[:position], value, *arguments)
+        _printable(value)
+        if check:
+            check(value, *arguments, **named)
+        result = function(*given, **named)
+        if isinstance(result, str):
+            _refuse_larger(len(result), max(MAX_JOINED if name == "string" and not isinstance(value, str) else MAX_OUTPUT, _size(value)))
+        return result
+
+    return filter
+
+
+def _before_replace(value: Any, old: Any, new: Any, count: int | None = None) -> None:
+    text = str(value)
+    found = text.count(str(old)) if count is None else min(count, text.count(str(old)))
+    _refuse_larger(len(text) + found * (len(str(new)) - len(str(old))), max(MAX_OUTPUT, len(text)))
+
+
+def _before_join(value: Any, d: str = "", attribute: Any = None) -> None:  # noqa: ARG001 - a part of each item is no longer than the item
+    _refuse_larger(sum(map(_size, value)) + len(d) * max(0, len(value) - 1), MAX_OUTPUT)
+
+
+def _before_tojson(value: Any, indent: int | None = None) -> None:
+    _refuse_larger(indent or 0, MAX_INDENT)
+    _refuse_larger(_size(value), MAX_OUTPUT)
+
+
+def _before_list(value: Any) -> None:
+    if isinstance(value, str):
+        _refuse_larger(len(value), MAX_OUTPUT)
+
+
+BEFORE: dict[str, Callable[..., None]] = {
+    "replace": _before_replace,
+    "join": _before_join,
+    "tojson": _before_tojson,
+    "list": _before_list,
+    "sort": lambda value, *_, **__: _before_list(value),
+}
+
+
+def _size(value: Any) -> int:
+    """About how many characters a value has as text; what is above MAX_JOINED is not counted to the end."""
+    total, left = 0, [value]
+    while left and total <= MAX_JOINED:
+        item = left.pop()
+        if isinstance(item, str):
+            total += len(item)
+        elif isinstance(item, Mapping):
+            total += len(item)
+            left += [*item.keys(), *item.values()]
+        elif isinstance(item, (list, tuple)):
+            total += len(item)
+            left += item
+        else:
+            total += 8
+    return total
+
+
+def _printable(value: Any) -> Any:
+    """The value itself, where its text is not too much to make."""
+    if not isinstance(value, str):
+        _refuse_larger(_size(value), MAX_JOINED)
+    return value
+
+
+def _refuse_larger(size: int, most: int) -> None:
+    if size > most:
+        raise SecurityError(f"it would make {size:,} of at most {most:,} characters")
 
 
 @dataclass
@@ -95,8 +205,7 @@ def compile(text: str) -> Instruction:
         return Instruction(text)
     if len(text) > MAX_TEXT:
         raise BadTemplate(f"more than {MAX_TEXT} characters")
-    environment = _Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
-    environment.globals = {"hash": stable_hash, "range": environment.globals["range"]}
+    environment = _Environment()
     try:
         tree = environment.parse(text)
         columns, whole = _inspect(tree)

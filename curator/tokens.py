@@ -432,8 +432,10 @@ class NotATokenizer(SourceError):
     exit_code = UsageError.exit_code
 
 
-def load(name: str, *, revision: str | None = None, starter: Path | None = None) -> Encoder:
-    """The tokenizer ``name``: a hub id, a local folder, or ``starter`` for the folder given. Raises SourceError, NotATokenizer."""
+def load(name: str, *, revision: str | None = None, starter: Path | None = None, base: str | None = None) -> Encoder:
+    """The tokenizer ``name``: a hub id, a local folder, or ``starter`` for the folder given. Raises SourceError, NotATokenizer.
+
+    ``base`` is the folder of the mix that names it: then it reads only files that sources of the mix may read, too."""
     import tokenizers
 
     folder = starter if name == STARTER and starter else Path(name)
@@ -442,6 +444,8 @@ def load(name: str, *, revision: str | None = None, starter: Path | None = None)
         raise NotATokenizer(f"tokenizer {name}: a file; name the folder that it is in ({folder.parent})")
     if local and not any(folder.iterdir()):
         raise NotATokenizer(f"tokenizer {name}: an empty folder; name one with tokenizer.json")
+    if local and base is not None and folder != starter:
+        _refuse_outside(folder, base)
     commit = None if local else _commit(name, revision)
     tokenizer = _pretrained(str(folder) if local else name, revision=commit, local=local)
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -466,6 +470,29 @@ def load(name: str, *, revision: str | None = None, starter: Path | None = None)
     encoder = Encoder(identity, tokenizer, fast, template)
     encoder.refuse_endless_template()
     return encoder
+
+
+def _refuse_outside(folder: Path, base: str) -> None:
+    """Raise SourceError where a tokenizer's folder, or a file that would be read for it, is not the mix's to read: what is in a
+    chat template comes into documents."""
+    from curator.adapters import files
+
+    try:
+        read = (folder, *folder.iterdir(), *folder.glob("*/*.jinja"), *_named_files(folder))
+    except OSError as error:
+        raise SourceError(f"tokenizer {folder}: {error.strerror or error}") from None
+    for path in read:
+        if not files.allowed(path.resolve(), base):
+            raise SourceError(f"tokenizer {folder}: {path} is outside the folder of the mix; if you trust the mix, allow it with --allow-path {path.resolve()}")
+
+
+def _named_files(folder: Path) -> Iterator[Path]:
+    """Files of this machine that a tokenizer's configuration names: ``transformers`` reads them in place of its own."""
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        with suppress(OSError, ValueError, RecursionError):
+            told = json.loads((folder / name).read_bytes())
+            named = [v for k, v in told.items() if str(k).endswith("_file") and isinstance(v, str)] if isinstance(told, dict) else []
+            yield from (Path(v) for v in named if os.path.exists(v))  # noqa: PTH110 - a NUL byte is no error here
 
 
 def _commit(name: str, revision: str | None) -> str:

@@ -25,6 +25,8 @@ BUFFER_ROWS = 512  # of the shuffle buffer; a row leaves it when another comes
 BUFFER_BYTES = 16 << 20
 BATCH_ROWS, BATCH_BYTES = 128, 256 << 20  # of a parquet row group decoded at a time
 MAX_ROW_BYTES = 64 << 20  # a longer line is an error; a larger row of parquet is dropped
+VALUE_BYTES = 250  # that a value within a list or a struct may take as an object; in Arrow it may take a bit
+MANY_BYTES = 128 << 10  # of such objects in a row, above which they count as its size
 MAX_WHOLE_BYTES = 128 << 20  # a JSON array is read whole, and is many times its size in memory
 MAX_TEXT_BYTES = 8 << 20  # a text or source file
 PROBED_ROWS = 100  # rows after which a column that never appeared is an error
@@ -226,16 +228,43 @@ def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
     def rows(group: int) -> Iterator[Row]:
         index = starts[group]
         for batch in _batches(file, table, group, columns, rows=_batch_rows(groups[group], columns)):
-            size = batch.nbytes // max(1, batch.num_rows)
-            if size > MAX_ROW_BYTES:
-                yield from (Row(f"{file.name}#{index + n}", {}, size, broken=f"a row of {size >> 20} MiB") for n in range(batch.num_rows))
-                index += batch.num_rows
-                continue
-            for values in _values(batch):
-                yield _row(f"{file.name}#{index}", values, size)
-                index += 1
+            for part, size in _parts(batch):
+                if size > MAX_ROW_BYTES:
+                    yield from (Row(f"{file.name}#{index + n}", {}, size, broken=f"a row of {size >> 20} MiB") for n in range(part.num_rows))
+                    index += part.num_rows
+                    continue
+                for values in _values(part):
+                    yield _row(f"{file.name}#{index}", values, size)
+                    index += 1
 
     return [lambda group=group: rows(group) for group in range(len(groups))]  # type: ignore[misc]
+
+
+def _parts(batch: Any) -> Iterator[tuple[Any, int]]:
+    """A batch, and the bytes of each of its rows; or its rows one by one, where its values would be too many objects at once."""
+    objects, rows = VALUE_BYTES * sum(map(_values_within, batch.columns)), max(1, batch.num_rows)
+    if objects > BATCH_BYTES and rows > 1:
+        for position in range(rows):
+            yield from _parts(batch.slice(position, 1))
+    else:
+        size = batch.nbytes // rows
+        yield batch, max(size, objects // rows) if objects // rows > MANY_BYTES else size
+
+
+def _values_within(array: Any) -> int:
+    """How many values stand within the lists and structs of an Arrow array, lists and structs among them."""
+    import pyarrow as pa
+
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if not pa.types.is_nested(array.type):
+        return 0
+    if pa.types.is_map(array.type):
+        start, end = array.offsets[0].as_py(), array.offsets[-1].as_py()
+        parts = [array.keys[start:end], array.keys[start:end], array.items[start:end]]  # a pair, its key and its value
+    else:
+        parts = array.flatten() if pa.types.is_struct(array.type) else [array.flatten()]
+    return sum(len(part) + _values_within(part) for part in parts)
 
 
 def _values(batch: Any) -> Iterator[Mapping[str, Any] | str]:
@@ -308,19 +337,35 @@ def _json(file: File) -> Iterator[Record]:
 
 def _csv(file: File) -> Iterator[Record]:
     csv.field_size_limit(MAX_ROW_BYTES)
-    text = io.TextIOWrapper(_decompressed(file), encoding="utf-8-sig", errors="replace", newline="")
+    lines = _Lines(file)
     try:
-        for values in csv.DictReader(_lines(file, text), delimiter="\t" if file.format == "tsv" else ","):
+        for values in csv.DictReader(lines, delimiter="\t" if file.format == "tsv" else ","):
+            lines.taken = 0
             yield {str(k): v for k, v in values.items()}, sum(len(str(v)) for v in values.values())
     except csv.Error as error:
         raise SourceError(f"{file.name}: not CSV: {error}") from None
 
 
-def _lines(file: File, text: IO[str]) -> Iterator[str]:
-    for line in iter(lambda: text.readline(MAX_ROW_BYTES + 1), ""):
-        if len(line) > MAX_ROW_BYTES:
-            raise SourceError(f"{file.name}: a line of more than {MAX_ROW_BYTES >> 20} MiB; is it CSV?")
-        yield line
+class _Lines:
+    """The lines of a file of CSV. A field in quotes runs over any number of them, so ``taken`` counts the characters since the
+    reader put it to zero; beyond MAX_ROW_BYTES it is a SourceError."""
+
+    def __init__(self, file: File) -> None:
+        self._name = file.name
+        self._text = io.TextIOWrapper(_decompressed(file), encoding="utf-8-sig", errors="replace", newline="")
+        self.taken = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(MAX_ROW_BYTES + 1 - self.taken)
+        self.taken += len(line)
+        if self.taken > MAX_ROW_BYTES:
+            raise SourceError(f"{self._name}: a record of more than {MAX_ROW_BYTES >> 20} MiB; is it CSV?")
+        if not line:
+            raise StopIteration
+        return line
 
 
 def _text(file: File) -> Iterator[Record]:

@@ -108,6 +108,14 @@ def test_paths_stay_beside_the_mix(path: str, run: Run, local: Callable[..., Pat
     refused(run("build", mix, "--out", tmp_path / "B"), 3, path)
 
 
+def test_the_tokenizer_of_a_mix_stays_beside_it(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    mix = local({"a.jsonl": b"{}\n"})
+    (tmp_path.parent / "secret.jinja").write_text("secret")
+    (tmp_path / "tokenizer" / "chat_template.jinja").symlink_to(tmp_path.parent / "secret.jinja")
+    refused(run("plan", mix), 3, "outside the folder of the mix", "--allow-path")
+    assert run("plan", mix, "--tokenizer", "starter")[0] == 0
+
+
 def test_patterns_and_links_stay_in_their_folder(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:  # 15
     (tmp_path.parent / "secret.jsonl").write_text('{"t": "secret"}\n')
     refused(run("build", local({"a.jsonl": b"{}\n"}, data_files="../../*.jsonl"), "--out", tmp_path / "B"), 3, "would leave the folder")
@@ -158,7 +166,7 @@ MEGABYTE = b"a" * (1 << 20)
     ("name", "data", "said"),
     [
         ("a.jsonl.gz", lambda: gzipped(MEGABYTE, 100), "a line of more than 64 MiB"),  # 17 a line without end
-        ("a.csv.gz", lambda: gzipped(MEGABYTE, 100), "a line of more than 64 MiB"),
+        ("a.csv.gz", lambda: gzipped(MEGABYTE, 100), "a record of more than 64 MiB"),
         ("a.json.gz", lambda: gzipped(MEGABYTE, 200), "more than 128 MiB in one piece"),
         ("a.parquet", lambda: b"PAR1" + b"\0" * 100 + b"PAR1", "parquet"),
         ("a.parquet", lambda: parquet("x", 5)[:-20], "parquet"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -186,3 +187,12 @@ def test_what_json_cannot_say_is_put_so_that_it_can() -> None:
 def test_solutions_of_another_form_are_dropped_or_have_no_language(solutions: object) -> None:
     result = formatters.deepmind_code_contests({"description": "d", "solutions": solutions}, Options(()))
     assert isinstance(result, Drop) or "```\nx" in result.messages[1].content
+
+
+@pytest.mark.parametrize(
+    "content", ["<tool_call> " * 20_000, "<tool_call>" + " " * 200_000, "<tool_call>x" + " " * 200_000 + "y</tool_call>", "<think>" + " " * 9000]
+)
+def test_tags_without_an_end_take_no_time(content: str) -> None:
+    started = time.process_time()
+    chat([{"role": "user", "content": "q"}, {"role": "assistant", "content": content}, {"role": "tool", "content": content.replace("call", "response")}])
+    assert time.process_time() - started < 2

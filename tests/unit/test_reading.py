@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,3 +178,52 @@ def test_a_recording_goes_on_after_the_draw_that_began_it() -> None:
     budget.close()
     with network.spending(budget):
         assert [b.mark.batches for b in Recording(making()).replay()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("record", ["x" * 2000, '"' + "x" * 2000 + '"', '"' + "x\n" * 1000 + '"', "," * 2000])
+def test_a_record_of_csv_has_a_limit_over_all_its_lines(record: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_ROW_BYTES", 1000)
+    many = "n,t\n" + '1,"t\nw\no"\n' * 1000
+
+    def rows(text: str) -> int:
+        return sum(1 for _ in reading.read([memory("a.csv", text.encode())], Where(columns=("n", "t")), seed="s", sampling="head"))
+
+    assert rows(many) == 1000
+    with pytest.raises(SourceError, match="a record of more than"):
+        rows(many + record + "\n" + many)
+
+
+def test_values_within_a_row_are_bounded_as_objects() -> None:
+    few, many = [{"a": True}] * 3, 1_000_000
+    flags = pa.array([True] * (many + 3))
+    lists = pa.ListArray.from_arrays(pa.array([0, 3, many + 3]), pa.StructArray.from_arrays([flags], ["a"]))
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"n": [0, 1], "t": lists}), sink)
+    tracemalloc.start()
+    try:
+        first, second = reading.read([memory("a.parquet", sink.getvalue())], Where(columns=("n", "t")), seed="s", sampling="head")
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    finally:
+        tracemalloc.stop()
+    assert first.values == {"n": 0, "t": few}
+    assert "MiB" in str(second.broken)
+    assert second.key == "a.parquet#1"
+
+
+@pytest.mark.parametrize(
+    ("rows", "within"),
+    [
+        ([[1, 2], [], None], 2),
+        ([{"a": 1, "b": [1, 2]}, None], 6),
+        ([[[], [], [1]]], 4),
+        (["text"], 0),
+    ],
+)
+def test_values_within_lists_and_structs(rows: list[object], within: int) -> None:
+    assert reading._values_within(pa.array(rows)) == within
+    assert reading._values_within(pa.array([*rows, *rows]).slice(len(rows))) == within
+
+
+def test_values_within_maps() -> None:
+    maps = pa.array([[("a", 1)], [("a", 1), ("b", 2)], []], pa.map_(pa.string(), pa.int64()))
+    assert [reading._values_within(part) for part in (maps, maps[1:], maps[:1], maps[2:])] == [9, 6, 3, 0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -11,8 +13,9 @@ import pytest
 
 from curator import tokens
 from curator.data import Conversation, Document, Drop, Message, Origin, Tokens, ToolCall
+from curator.errors import SourceError
 from curator.tokens import Dialect, TemplateRejects
-from tests.conftest import STARTER_TOKENIZER
+from tests.conftest import STARTER_TOKENIZER, small_tokenizer
 
 PLAIN = "{% for m in messages %}{% if m['role'] not in ('system','user','assistant','tool') %}{{ raise_exception('role') }}{% endif %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
 STRICT = (
@@ -158,3 +161,29 @@ def test_a_tokenizer_with_truncation_set_is_neither_used_so_nor_changed(tmp_path
     assert len(result) > 8
     assert {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in tmp_path.iterdir()} == before
     assert encoder.tokenizer.backend_tokenizer.truncation["max_length"] == 4, "the user's tokenizer stays as it came"
+
+
+@pytest.mark.parametrize("way", ["link", "folder", "named", "templates"])
+def test_a_tokenizer_that_a_mix_names_reads_only_what_the_mix_may(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mix, elsewhere = tmp_path / "mix", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "secret.jinja").write_text("a secret")
+    folder = small_tokenizer(mix / "tokenizer")
+    settings = json.loads((folder / "tokenizer_config.json").read_bytes())
+    assert tokens.load(str(folder), base=str(mix)).template
+    if way == "link":
+        (folder / "chat_template.jinja").symlink_to(elsewhere / "secret.jinja")
+    elif way == "templates":
+        (folder / "additional_chat_templates").mkdir()
+        (folder / "additional_chat_templates" / "tool_use.jinja").symlink_to(elsewhere / "secret.jinja")
+    elif way == "named":
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"a_file": "\0", "vocab_file": str(elsewhere / "secret.jinja")}))
+    else:
+        folder = small_tokenizer(elsewhere)
+    with pytest.raises(SourceError, match=r"outside the folder of the mix.*--allow-path"):
+        tokens.load(str(folder), base=str(mix))
+    if way != "named":
+        assert tokens.load(str(folder)).template
+    monkeypatch.setenv("CURATE_ALLOW_PATHS", str(elsewhere))
+    if way != "named":
+        assert tokens.load(str(folder), base=str(mix)).template
