@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from curator import paths
 from curator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -205,12 +205,12 @@ def claimed(target: Path, *, otherwise: str = ELSEWHERE) -> Iterator[None]:
 def recover(target: Path) -> None:
     """Put a build back that was being replaced when its replacer was killed, and remove what was half-written. A build that
     something else than its replacement keeps from its place stays."""
-    for old in left_beside(target, ".old"):
+    for old in paths.left_beside(target, ".old"):
         if (old / "build").is_dir() and not target.exists():
             os.replace(old / "build", target)
         if _is_replaced(old / "build", target):
             shutil.rmtree(old, ignore_errors=True)
-    for partial in left_beside(target, ".partial"):
+    for partial in paths.left_beside(target, ".partial"):
         shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -218,13 +218,6 @@ def _is_replaced(build: Path, target: Path) -> bool:
     """Whether nothing is lost with ``build``: it is not there, is empty, or what stands at its place has its manifest too."""
     manifests = list(build.glob("*.json"))
     return not manifests or any((target / m.name).is_file() for m in manifests)
-
-
-def left_beside(target: Path, suffix: str) -> list[Path]:
-    """The folders that ``tempfile.mkdtemp`` made beside a target, and nothing of a neighbour whose name only begins alike: beside
-    ``B``, ``.B.v2.k3x_90qa.old`` is of ``B.v2``."""
-    own = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(suffix)}")
-    return [p for p in target.parent.glob(f".*{suffix}") if own.fullmatch(p.name)]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator import chat_template, network
+from curator import chat_template, network, paths
 from curator.chat_template import MOST_CHARACTERS
 from curator.data import Conversation, Document, Drop, Message, Tokens, ToolCall
 from curator.errors import SourceError, UsageError
@@ -475,14 +475,12 @@ def load(name: str, *, revision: str | None = None, starter: Path | None = None,
 def _refuse_outside(folder: Path, base: str) -> None:
     """Raise SourceError where a tokenizer's folder, or a file that would be read for it, is not the mix's to read: what is in a
     chat template comes into documents."""
-    from curator.adapters import files
-
     try:
         read = (folder, *folder.iterdir(), *folder.glob("*/*.jinja"), *_named_files(folder))
     except OSError as error:
         raise SourceError(f"tokenizer {folder}: {error.strerror or error}") from None
     for path in read:
-        if not files.allowed(path.resolve(), base):
+        if not paths.allowed(path.resolve(), base):
             raise SourceError(f"tokenizer {folder}: {path} is outside the folder of the mix; if you trust the mix, allow it with --allow-path {path.resolve()}")
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator import languages
+from curator import languages, paths
 from curator.adapters import reading
 from curator.adapters.reading import File
 from curator.data import Resolved, Row, Sampling, Where
@@ -73,17 +72,11 @@ def _root(where: Where) -> Path:
     if not where.path:
         raise SourceError("a source of local files needs `path`")
     root = Path(where.base, where.path).resolve()
-    if not allowed(root, where.base):
+    if not paths.allowed(root, where.base):
         raise SourceError(f"{where.path}: outside the folder of the mix; if you trust the mix, allow it with --allow-path {root}")
     if not root.exists():
         raise SourceError(f"{where.path}: no such file or folder ({root}); paths are relative to the mix")
     return root
-
-
-def allowed(path: Path, base: str) -> bool:
-    """Whether a mix may read there: in its own folder, or where its user said (--allow-path, CURATE_ALLOW_PATHS)."""
-    named = [p for p in os.environ.get("CURATE_ALLOW_PATHS", "").split(os.pathsep) if p]
-    return any(path.is_relative_to(Path(folder).expanduser().resolve()) for folder in [base, *named])
 
 
 def _names(root: Path, where: Where) -> list[str]:
@@ -93,7 +86,7 @@ def _names(root: Path, where: Where) -> list[str]:
         bad = [p for p in where.data_files if ".." in Path(p).parts or Path(p).is_absolute()]
         if bad:
             raise SourceError(f"{where.path}: data_files {', '.join(map(repr, bad))} would leave the folder; name files within it")
-        found = [p for pattern in where.data_files for p in sorted(root.glob(pattern)) if p.is_file() and allowed(p.resolve(), where.base)]
+        found = [p for pattern in where.data_files for p in sorted(root.glob(pattern)) if p.is_file() and paths.allowed(p.resolve(), where.base)]
         return list(dict.fromkeys(p.relative_to(root).as_posix() for p in found))
     return [n for n in _tree(root) if _is_source(n, where)]
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curator import __version__, artifact
+from curator import __version__, paths
 from curator.checkpoints import stream, uncached
 from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, Reader, Tensor, is_inside, sha256
 from curator.errors import UsageError
@@ -246,7 +246,7 @@ def _line(text: str) -> dict[str, Any]:
 
 def _recover(target: Path) -> None:
     """Put back what was being replaced when its replacer was killed between two renames, and finish removing what was replaced."""
-    for old in artifact.left_beside(target, ".old"):
+    for old in paths.left_beside(target, ".old"):
         if (old / "model").is_dir() and not os.path.lexists(target):
             os.replace(old / "model", target)
         shutil.rmtree(old, ignore_errors=True)
