@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -28,9 +27,8 @@ if TYPE_CHECKING:
 FORMAT = "curate-build/1"
 ROWS_PER_FILE = 4096
 MANIFEST = "manifest.json"
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV}
 ELSEWHERE = "choose another --out"
+REPLACED = "build"  # what a replaced folder is called until its replacement stands
 
 
 class Placed(NamedTuple):
@@ -203,21 +201,10 @@ def claimed(target: Path, *, otherwise: str = ELSEWHERE) -> Iterator[None]:
 
 
 def recover(target: Path) -> None:
-    """Put a build back that was being replaced when its replacer was killed, and remove what was half-written. A build that
-    something else than its replacement keeps from its place stays."""
-    for old in paths.left_beside(target, ".old"):
-        if (old / "build").is_dir() and not target.exists():
-            os.replace(old / "build", target)
-        if _is_replaced(old / "build", target):
-            shutil.rmtree(old, ignore_errors=True)
+    """Put a build back that was being replaced when its replacer was killed, and remove what was half-written."""
+    paths.recover(target, called=REPLACED)
     for partial in paths.left_beside(target, ".partial"):
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _is_replaced(build: Path, target: Path) -> bool:
-    """Whether nothing is lost with ``build``: it is not there, is empty, or what stands at its place has its manifest too."""
-    manifests = list(build.glob("*.json"))
-    return not manifests or any((target / m.name).is_file() for m in manifests)
 
 
 @contextmanager
@@ -235,10 +222,10 @@ def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, wha
             yield folder
             folder.chmod(0o755)
             _settle(folder)
-            _take_place(folder, target)
+            paths.take_place(folder, target, called=REPLACED)
         except OSError as error:
-            if error.errno in UNWRITABLE:
-                room = "make room, or " if error.errno in FULL else ""
+            if error.errno in paths.UNWRITABLE:
+                room = "make room, or " if error.errno in paths.FULL else ""
                 raise UsageError(f"{target}: cannot be written: {error.strerror}; {room}{otherwise}") from None
             raise
         finally:
@@ -268,33 +255,6 @@ def refuse_target(target: Path, *, force: bool, marker: str = MANIFEST, what: st
         raise UsageError(f"{target}: exists; choose another --out" + (", or give --force to replace it" if is_one else ""))
     if force and not (is_one or is_empty):
         raise UsageError(f"{target}: exists and is not a {what}; --force replaces {what}s only")
-
-
-def _take_place(folder: Path, target: Path) -> None:
-    """Rename ``folder`` to its place. Where that fails, what stood there is put back; where that fails too, it is kept and named."""
-    if not target.exists():
-        os.replace(folder, target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-    try:
-        os.replace(target, old / "build")
-        os.replace(folder, target)
-    except BaseException as error:
-        _put_back(old, target, error)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _put_back(old: Path, target: Path, cause: BaseException) -> None:
-    """Undo the first rename of a replacement, where it was done. Raises UsageError that says where the old build is."""
-    if (old / "build").exists():
-        try:
-            os.replace(old / "build", target)
-        except OSError as error:
-            raise UsageError(
-                f"{target}: cannot be replaced ({cause}), nor put back ({error.strerror}); what stood there is kept in {old / 'build'}: move it back by hand"
-            ) from cause
-    old.rmdir()
 
 
 def file_table(folder: Path, *, marker: str = MANIFEST, known: Mapping[str, dict[str, Any]] | None = None) -> dict[str, dict[str, Any]]:

@@ -1,10 +1,19 @@
-"""Which paths are whose: what a mix may read, and what a run that was killed left beside its target."""
+"""Which paths are whose: what a mix may read, and how a folder takes the place of another so that one of the two always stands, or
+is found again beside it."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
+import tempfile
 from pathlib import Path
+
+from curator.errors import UsageError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # errors that room would mend
+UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV}  # the user's to mend, not a bug
 
 
 def allowed(path: Path, base: str) -> bool:
@@ -18,3 +27,46 @@ def left_beside(target: Path, suffix: str) -> list[Path]:
     ``B``, ``.B.v2.k3x_90qa.old`` is of ``B.v2``."""
     own = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(suffix)}")
     return [p for p in target.parent.glob(f".*{suffix}") if own.fullmatch(p.name)]
+
+
+def take_place(folder: Path, target: Path, *, called: str) -> None:
+    """Rename ``folder`` to its place. What stands there waits beside it, as ``called`` in a folder of its own. Where its replacement
+    fails it is put back; where that fails too, it is kept, and a UsageError names it."""
+    if not os.path.lexists(target):
+        os.replace(folder, target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    try:
+        os.replace(target, old / called)
+        os.replace(folder, target)
+    except BaseException as error:
+        _put_back(old / called, target, error)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(kept: Path, target: Path, cause: BaseException) -> None:
+    if os.path.lexists(kept):
+        try:
+            os.replace(kept, target)
+        except OSError as error:
+            raise UsageError(
+                f"{target}: cannot be replaced ({cause}), nor put back ({error.strerror}); what stood there is kept in {kept}: move it back by hand"
+            ) from cause
+    kept.parent.rmdir()
+
+
+def recover(target: Path, *, called: str) -> None:
+    """Put back what was being replaced when its replacer was killed, and finish removing what was replaced. What something else
+    than its replacement keeps from its place stays."""
+    for old in left_beside(target, ".old"):
+        if (old / called).is_dir() and not os.path.lexists(target):
+            os.replace(old / called, target)
+        if _is_replaced(old / called, target):
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_replaced(kept: Path, target: Path) -> bool:
+    """Whether nothing is lost with it: it is not there, is empty, or what stands at its place has its manifest too."""
+    manifests = list(kept.glob("*.json"))
+    return not manifests or any((target / m.name).is_file() for m in manifests)

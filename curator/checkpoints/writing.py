@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import struct
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,10 +25,10 @@ from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, 
 from curator.errors import UsageError
 
 JOURNAL = "journal.jsonl"
+REPLACED = "model"  # what a replaced folder is called until its replacement stands
 MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
 OTHER_WEIGHTS = (".safetensors", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack", *PICKLES)
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EFBIG, errno.ENAMETOOLONG)
-FULL = (errno.ENOSPC, errno.EDQUOT)
+UNWRITABLE = paths.UNWRITABLE | {errno.ENOTDIR, errno.EEXIST}
 SHARD_BYTES = 5_000_000_000
 
 Progress = Callable[[str, int, int], None]  # the shard just finished, bytes done, bytes in all
@@ -165,7 +164,7 @@ def work_folder(target: Path, job: Any, *, force: bool = False) -> Iterator[Work
     ``job`` is what is asked for: a folder that was begun for another job is emptied. Raises UsageError where ``target`` exists
     (``force`` replaces what this module wrote, and nothing else), cannot be written, or is being written by another process.
     """
-    _recover(target)
+    paths.recover(target, called=REPLACED)
     refuse_target(target, force=force)
     folder = target.parent / f".{target.name}.partial"
     try:
@@ -175,13 +174,15 @@ def work_folder(target: Path, job: Any, *, force: bool = False) -> Iterator[Work
             work = Work(folder, journal, _resume(folder, journal, _job_id(job)), settling)
             yield work
             work.settle()
-            _take_place(folder, target)
+            paths.take_place(folder, target, called=REPLACED)
             (target / JOURNAL).unlink()
     except OSError as error:
         if error.errno in UNWRITABLE:
             where = f" ({error.filename})" if error.filename else ""
             way = (
-                "make room and run again to go on, or choose another --out" if error.errno in FULL else "choose another --out, or get the right to write there"
+                "make room and run again to go on, or choose another --out"
+                if error.errno in paths.FULL
+                else "choose another --out, or get the right to write there"
             )
             raise UsageError(f"{target}: cannot be written: {error.strerror}{where}; {way}") from None
         raise
@@ -242,24 +243,6 @@ def _line(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _recover(target: Path) -> None:
-    """Put back what was being replaced when its replacer was killed between two renames, and finish removing what was replaced."""
-    for old in paths.left_beside(target, ".old"):
-        if (old / "model").is_dir() and not os.path.lexists(target):
-            os.replace(old / "model", target)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _take_place(folder: Path, target: Path) -> None:
-    if not os.path.lexists(target):
-        os.replace(folder, target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-    os.replace(target, old / "model")
-    os.replace(folder, target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_checkpoint(work: Work, shards: Sequence[Shard], *, progress: Progress) -> dict[str, dict[str, Any]]:

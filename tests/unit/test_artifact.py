@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from curator import artifact
+from curator import artifact, paths
 from curator.checkpoints import writing
 from curator.errors import UsageError
 
@@ -36,11 +36,11 @@ def test_a_build_takes_nothing_of_a_neighbour_whose_name_begins_alike(tmp_path: 
 
 def test_a_checkpoint_takes_nothing_of_a_neighbour_whose_name_begins_alike(tmp_path: Path) -> None:
     theirs = beside(tmp_path / "M.v2", ".old", "model")
-    writing._recover(tmp_path / "M")
+    paths.recover(tmp_path / "M", called=writing.REPLACED)
     assert theirs.is_dir()
     assert not (tmp_path / "M").exists()
     beside(tmp_path / "M", ".old", "model")
-    writing._recover(tmp_path / "M")
+    paths.recover(tmp_path / "M", called=writing.REPLACED)
     assert (tmp_path / "M" / "whose").read_text() == "M"
 
 
@@ -90,6 +90,17 @@ def test_a_replacement_that_fails_leaves_the_old_build_and_nothing_beside_it(fir
         (folder / artifact.MANIFEST).write_text("new")
     assert (target / artifact.MANIFEST).read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["B"]
+
+
+def test_a_replacement_of_a_checkpoint_that_fails_puts_the_old_one_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "M"
+    target.mkdir()
+    (target / writing.MANIFESTS[0]).write_text("old")
+    replacing_fails(monkeypatch, lambda source, _: source.suffix == ".partial")
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)), writing.work_folder(target, "job", force=True) as work:
+        (work.folder / writing.MANIFESTS[0]).write_text("new")
+    assert (target / writing.MANIFESTS[0]).read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".M.partial", "M"]  # what was made is kept for the next run
 
 
 @pytest.mark.parametrize("force", [True, False])

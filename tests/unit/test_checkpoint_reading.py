@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from curator import paths
 from curator.checkpoints import reading, stream, writing
 from curator.errors import QuantizeError, UsageError
 
@@ -182,11 +183,11 @@ def test_a_target_that_was_being_replaced_when_its_replacer_was_killed_is_put_ba
 def test_a_run_that_was_killed_before_the_last_rename_keeps_what_it_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shards = writing.plan_shards([planned("a", 40), planned("b", 40)], limit=40)
 
-    def killed(*_: Any) -> None:
+    def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "_take_place", killed)
+        patch.setattr(paths, "take_place", killed)
         with pytest.raises(KeyboardInterrupt), writing.work_folder(tmp_path / "out", "job") as work:
             writing.write_checkpoint(work, shards, progress=lambda *_: None)
     inode = (tmp_path / ".out.partial" / shards[0].name).stat().st_ino
