@@ -100,6 +100,8 @@ class Ledger:
             yield
         finally:
             hooks.remove_hooks()
+            for counter in counters:
+                counter.look_away()
         layers = tuple(counter.layer() for counter in counters)
         tokens = sum(batch.input_ids.shape[-1] for batch in batches)
         result = ExpertTokens(_name(model), self._way, tokens, tuple(b.sample for b in batches), segments, layers)
@@ -184,9 +186,9 @@ class _Counter:
         self._experts = int(module.num_experts)
         self._tokens: Any = None  # [segments, experts + 1]: room for the number past the last that some use for "none"
         self._done: set[int] = set()
-        self._fresh = False
         self._top_k = self._width = 0
         self._calibrated: NDArray[np.int64] | None = None
+        self._looking: list[Any] = []  # hooks of linear layers
 
     def register(self, hooks: Any, samples: _Samples, *, with_linears: bool) -> None:
         def assigned(_: Any, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
@@ -197,24 +199,32 @@ class _Counter:
         hooks.register_hook(self._module, assigned, "forward_pre", with_kwargs=True)
         if with_linears:
             self._calibrated = np.zeros(self._experts, np.int64)
-            for expert, linear in _linears(self._module, self._experts):
-                hooks.register_hook(linear, self._rows(expert), "forward_pre")
+            hooks.register_hook(self._module, lambda *_: self.look_away(), "forward")
+
+    def _look_at_linears(self) -> None:
+        """Count what enters them until ``look_away``. A grid search passes through them thousands of times, and would pay for hooks that stay."""
+        self._looking = [linear.register_forward_pre_hook(self._rows(expert)) for expert, linear in _linears(self._module, self._experts)]
+
+    def look_away(self) -> None:
+        """Take the hooks off the linear layers."""
+        while self._looking:
+            self._looking.pop().remove()
 
     def _rows(self, expert: int) -> Callable[[Any, tuple[Any, ...]], None]:
         def entered(_: Any, inputs: tuple[Any, ...]) -> None:
-            if self._fresh:
-                assert self._calibrated is not None
-                self._calibrated[expert] += inputs[0].shape[:-1].numel()
+            assert self._calibrated is not None
+            self._calibrated[expert] += inputs[0].shape[:-1].numel()
 
         return entered
 
     def _add(self, sample: int | None, hidden: Any, assignments: Any, *, last: int) -> None:
         import torch
 
-        self._fresh = sample is not None and sample not in self._done
-        if sample is None or not self._fresh:
+        if sample is None or sample in self._done:
             return
         self._done.add(sample)
+        if self._calibrated is not None:
+            self._look_at_linears()
         segment_of = self._segment_of[sample]
         if segment_of.device != assignments.device:  # once for all layers: a copy from here waits until the device has nothing to do
             segment_of = self._segment_of[sample] = segment_of.to(assignments.device)
