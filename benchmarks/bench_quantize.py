@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import platform
 import statistics
@@ -76,6 +77,7 @@ def measure(folder: Path, given: list[Any], documents: Any, method: str, *, devi
         counted = watch.result()
         assert all(layer.totals.sum() == counted.tokens * layer.top_k for layer in counted.layers)
         result["counted"] = int(sum(layer.totals.sum() for layer in counted.layers))
+    print(json.dumps({"method": method} | result), flush=True)  # what was measured stays where a later run is cut short
     return result
 
 
