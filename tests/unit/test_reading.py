@@ -193,6 +193,22 @@ def test_a_record_of_csv_has_a_limit_over_all_its_lines(record: str, monkeypatch
         rows(many + record + "\n" + many)
 
 
+@pytest.mark.parametrize("record", ["," * 200, "x," * 200, '"' + ",\n" * 200 + '"', "\t," * 200])
+@pytest.mark.parametrize("heading", ["", "n,t\n"])
+def test_a_record_of_csv_has_a_limit_of_fields(record: str, heading: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_DELIMITERS", 100)
+    for name, text in (("a.csv", heading + record), ("a.tsv", (heading + record).translate({44: "\t", 9: ","}))):
+        with pytest.raises(SourceError, match="a record with more than 100 delimiters"):
+            list(reading.read([memory(name, text.encode())], Where(), seed="s", sampling="head"))
+
+
+def test_csv_has_a_limit_of_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_COLUMNS", 3)
+    assert len(list(reading.read([memory("a.csv", b"a,b,c\n1,2\n")], Where(), seed="s", sampling="head"))) == 1
+    with pytest.raises(SourceError, match="more than 3 columns"):
+        list(reading.read([memory("a.csv", b"a,b,c,d\n1,2\n")], Where(), seed="s", sampling="head"))
+
+
 def test_values_within_a_row_are_bounded_as_objects() -> None:
     few, many = [{"a": True}] * 3, 1_000_000
     flags = pa.array([True] * (many + 3))
