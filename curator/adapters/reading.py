@@ -173,10 +173,10 @@ def _whole_read(file: File, reader: Callable[[File], Iterator[Record]]) -> Itera
         yield from reader(file)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise SourceError(f"{file.name}: damaged or cut short: {error}") from None
-    except Exception as error:
-        if type(error).__name__ == "ZstdError":
-            raise SourceError(f"{file.name}: damaged or cut short: {error}") from None
-        raise
+    except OSError as error:
+        if not file.name.endswith(".zst") or not _of_arrow(error):
+            raise
+        raise SourceError(f"{file.name}: damaged or cut short: {error}") from None
 
 
 def _row(key: str, values: Mapping[str, Any] | str, size: int) -> Row:
@@ -212,10 +212,14 @@ def _damage_told(file: File) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        # Arrow's own have no number, and no more specific class.
-        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+        if isinstance(error, OSError) and not _of_arrow(error):
             raise
         raise SourceError(f"{file.name}: not a parquet file, damaged or cut short: {str(error)[:300]}") from None
+
+
+def _of_arrow(error: OSError) -> bool:
+    """Whether Arrow says so, and not the place that a file comes from: its errors have no number, and no more specific class."""
+    return type(error) is OSError and error.errno is None
 
 
 def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
@@ -299,9 +303,10 @@ def _decompressed(file: File) -> IO[bytes]:
     if file.name.endswith(".gz"):
         return cast("IO[bytes]", gzip.open(stream))
     if file.name.endswith(".zst"):
-        import zstandard
+        import pyarrow as pa
 
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream), 1 << 18)
+        # Of Arrow, because the reader of `zstandard` takes a file that was cut short for one that ends there.
+        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd"), 1 << 18)
     return stream
 
 
