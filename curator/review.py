@@ -56,14 +56,8 @@ def write(folder: Path, contents: Contents, tables: coverage.Tables) -> None:
 def read(folder: Path) -> Contents:
     """A build, read back. Raises NotABuild, and Damaged where a file is not as the manifest says."""
     facts = artifact.manifest(folder)
-    artifact.verify(folder, facts)
-    return Contents(
-        artifact.read_frame(folder, "documents"),
-        artifact.read_frame(folder, "samples"),
-        artifact.read_data(folder)["input_ids"].explode().to_numpy(),
-        artifact.read_frame(folder, "coverage/tokens"),
-        facts,
-    )
+    tables = artifact.read_tables(folder, facts)
+    return Contents(tables.documents, tables.samples, tables.data["input_ids"].explode().to_numpy(), tables.vocabulary, facts)
 
 
 def again(folder: Path, *, against: Sequence[str] = ()) -> coverage.Tables:
