@@ -256,6 +256,13 @@ def test_reports_escape_everything(run: Run, local: Callable[..., Path], tmp_pat
     assert "\x1b[2J" not in err
 
 
+def test_names_are_no_markup_of_the_progress_bar(run: Run, local: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mix = local({"a.jsonl": good_lines()}, name="[/i] y")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    code, _, err = run("build", mix, "--out", tmp_path / "B")
+    assert code == 0, err
+
+
 def test_secrets_are_dropped_and_counted(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
     keys = ["AKIAIOSFODNN7EXAMPLE", "ghp_" + "a1B2" * 9, "-----BEGIN RSA PRIVATE KEY-----", "https://root:hunter22@example.org/", "hf_" + "aB3d" * 9]
     rows = b"".join(json.dumps({"t": f"{prose(20, seed=n)} {key} {prose(20, seed=n + 50)}"}).encode() + b"\n" for n, key in enumerate(keys))
