@@ -101,7 +101,7 @@ def _documents(tables: Tables) -> Iterator[str]:
 
     documents, samples = tables.documents, tables.samples
     if (documents["tokens"] < 1).any() or (documents["cut"] < 0).any():
-        yield "documents.parquet has documents of no tokens, or of fewer than none cut"
+        yield "documents.parquet has documents of no tokens, or with a negative cut"
     if not documents["sample"].is_sorted():
         yield "documents.parquet is not in the order of the samples"
     tokens = pl.col("tokens").cast(pl.Int64)
@@ -123,7 +123,7 @@ def _turns(documents: pl.DataFrame) -> Iterator[str]:
     each = pl.element().struct
     fewest = pl.col("turns").list.eval(pl.min_horizontal(each.field("tokens"), each.field("chars"))).list.min()
     if count := documents.filter(fewest < 0).height:
-        yield f"{count} documents have turns of fewer than no tokens or characters"
+        yield f"{count} documents have turns with negative tokens or characters"
 
 
 def _vocabulary(tables: Tables) -> Iterator[str]:

@@ -120,6 +120,7 @@ NUMBERS: list[tuple[str, Forge, str]] = [
     ("manifest.json", lambda m: m | {"documents_cut": 0}, "documents_cut: "),
     ("manifest.json", lambda m: m | {"max_seq_length": 512}, "max_seq_length: the manifest says 512, the mix 256"),
     ("manifest.json", lambda m: m | {"offline": True, "max_seq_length": 512}, "max_seq_length: the manifest says 512, the mix no more than 256"),
+    ("manifest.json", lambda m: m | {"offline": True}, "documents of first come from files:"),
     ("manifest.json", lambda m: m | {"short": {"Text": 1}}, "Text: short: the manifest says 1, there are 0"),
     ("manifest.json", lambda m: m | {"tokenizer": m["tokenizer"] | {"vocab_size": 10}}, "outside the vocabulary"),
     ("manifest.json", lambda m: m | {"required": m["required"] | {"natural_languages": {"de": 1}}}, "other gates for languages than the mix"),
@@ -193,7 +194,7 @@ TABLES: list[tuple[str, Forge, str]] = [
     (
         "documents.parquet",
         lambda f: f.with_columns(turns=pl.col("turns").list.eval(pl.element().struct.with_fields(chars=pl.lit(-1, pl.Int32)))),
-        "turns of fewer than no tokens",
+        "turns with negative tokens",
     ),
     ("samples.parquet", lambda f: f.clear(), "samples.parquet does not number the 7 samples"),
     ("samples.parquet", lambda f: f.drop("tokens"), "samples.parquet: no column tokens"),
