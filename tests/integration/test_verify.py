@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +259,40 @@ def test_copies_of_tables_that_are_more_or_fewer(name: str, build: Path, run: Ru
     code, out, _ = run("verify", build)
     assert code == 1
     assert f"coverage/: {name}: not as coverage.json has tables" in out
+
+
+ODD: tuple[Any, ...] = (None, True, -1, 0, 10**30, 1.5, float("nan"), "", "x", "\ud800", "[/b]", [], {}, [None], {"x": 1}, [{}])
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where every value of a JSON document stands, of a list only the first few."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value[:3]) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+def with_odd(value: Any, rng: random.Random) -> Any:
+    """A JSON document with one value replaced."""
+    changed = json.loads(json.dumps(value))
+    *path, last = rng.choice([p for p in places(changed) if p[0] != "files"])
+    inner = changed
+    for key in path:
+        inner = inner[key]
+    inner[last] = rng.choice(ODD)
+    return changed
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "coverage.json"])
+def test_values_changed_at_random_come_to_an_answer_or_a_message(file: str, build: Path, run: Run) -> None:
+    """1 is an answer of `verify`, 2 a message; 70 would be a bug."""
+    rng, whole = random.Random(1), {name: artifact.read_json(build / name) for name in ("manifest.json", "coverage.json")}
+    for _ in range(40):
+        changed = with_odd(whole[file], rng)
+        for name, value in (whole | {file: changed}).items():
+            (build / name).write_text(json.dumps(value))
+        if file == "coverage.json":
+            forge(build, artifact.MANIFEST, lambda manifest: manifest)
+        for command in (["verify", build], ["show", build], ["check", build], ["diff", build, build, "--markdown", build.parent / "x.md"]):
+            code, _, err = run(*command)
+            assert code in (0, 1, 2), (changed, command, err)
