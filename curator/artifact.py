@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curator import paths
+from curator import coverage, frames, paths
+from curator.coverage import shape
 from curator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 FORMAT = "curate-build/1"
 ROWS_PER_FILE = 4096
-MANIFEST = "manifest.json"
+MANIFEST, COVERAGE = "manifest.json", "coverage.json"
+MOST_FAULTS = 5  # of one file that are told one by one
+NEEDED = (COVERAGE, "coverage/tokens.parquet", "documents.parquet", "quarantine.jsonl", "samples.parquet")
 ELSEWHERE = "choose another --out"
 REPLACED = "build"  # what a replaced folder is called until its replacement stands
 
@@ -46,22 +49,7 @@ def documents_frame(samples: Sequence[Sample], placed: Iterable[Placed]) -> pl.D
 
     places = [(number, start, piece) for number, sample in enumerate(samples) for start, piece in _starts(sample)]
     rows = [_line(*place, read) for place, read in zip(places, placed, strict=True)]
-    origin = pl.Struct({"dataset": pl.String, "revision": pl.String, "split": pl.String, "row": pl.String})
-    schema: dict[str, pl.DataType | type[pl.DataType]] = {
-        "sample": pl.Int32,
-        "start": pl.Int32,
-        "tokens": pl.Int32,
-        "cut": pl.Int32,
-        "source": pl.String,
-        "category": pl.String,
-        "language": pl.String,
-        "language_detected": pl.String,
-        "origin": origin,
-        "text_sha256": pl.String,
-        "text": pl.String,
-        "turns": pl.List(pl.Struct({"role": pl.String, "kind": pl.String, "language": pl.String, "chars": pl.Int32, "tokens": pl.Int32})),
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=frames.schema("documents"), orient="row")
 
 
 def samples_frame(samples: Sequence[Sample]) -> pl.DataFrame:
@@ -69,8 +57,7 @@ def samples_frame(samples: Sequence[Sample]) -> pl.DataFrame:
     import polars as pl
 
     rows = [(n, s.source, s.category, len(s.pieces), len(s)) for n, s in enumerate(samples)]
-    schema = {"sample": pl.Int32, "source": pl.String, "category": pl.String, "documents": pl.Int32, "tokens": pl.Int32}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=frames.schema("samples"), orient="row")
 
 
 def _starts(sample: Sample) -> Iterator[tuple[int, Piece]]:
@@ -106,7 +93,7 @@ def write_data(folder: Path, samples: Sequence[Sample]) -> None:
     (folder / "data").mkdir()
     for number in range(count):
         part = samples[number * ROWS_PER_FILE : (number + 1) * ROWS_PER_FILE]
-        pq.write_table(_data_table(part), folder / "data" / f"train-{number:05d}-of-{count:05d}.parquet", compression="zstd")
+        pq.write_table(_data_table(part), folder / data_name(number, count), compression="zstd")
 
 
 def _data_table(samples: Sequence[Sample]) -> pa.Table:
@@ -151,16 +138,29 @@ def write_json(file: Path, value: Any) -> None:
 def read_json(file: Path) -> Any:
     """What a JSON file of a build says. Raises NotABuild."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        value = json.loads(file.read_text(encoding="utf-8"))
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair, written as an escape, is no text
+    except FileNotFoundError:
+        raise NotABuild(f"{file.parent}: no {file.name} there; name a folder that `curate build` wrote") from None
+    except (OSError, ValueError, RecursionError) as error:
         raise NotABuild(f"{file}: cannot be read: {error}") from None
+    return value
+
+
+def read_coverage(folder: Path) -> coverage.Tables:
+    """The tables of coverage.json. Raises NotABuild where it is no JSON, Damaged where it holds something else than tables."""
+    value: coverage.Tables = read_json(folder / COVERAGE)
+    if faults := shape.misshapen(value):
+        more = [f"{COVERAGE}: {len(faults) - MOST_FAULTS} faults more"] if len(faults) > MOST_FAULTS else []
+        raise Damaged(folder, [f"{COVERAGE}: {fault}" for fault in faults[:MOST_FAULTS]] + more)
+    return value
 
 
 def write_tables(folder: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """coverage.json, and each table as parquet under ``coverage/``."""
     import polars as pl
 
-    write_json(folder / "coverage.json", tables)
+    write_json(folder / COVERAGE, tables)
     (folder / "coverage").mkdir(exist_ok=True)
     for name, rows in tables.items():
         if rows:
@@ -296,17 +296,13 @@ def manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a build, with every key that others rely on. Raises NotABuild."""
     if not folder.is_dir():
         raise NotABuild(f"{folder}: no such folder; name one that `curate build` wrote")
-    try:
-        value = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NotABuild(f"{folder}: no {MANIFEST} there; name a folder that `curate build` wrote") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise NotABuild(f"{folder / MANIFEST}: cannot be read: {error}") from None
+    value = read_json(folder / MANIFEST)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         found = value.get("format") if isinstance(value, dict) else None
         raise NotABuild(f"{folder}: format {found!r}, this version reads {FORMAT!r}")
     if wrong := _misshapen(value):
-        raise NotABuild(f"{folder / MANIFEST}: not as `curate build` writes it: {'; '.join(wrong[:5])}; take the build from where it was made, or build again")
+        told = "; ".join(wrong[:MOST_FAULTS])
+        raise NotABuild(f"{folder / MANIFEST}: not as `curate build` writes it: {told}; take the build from where it was made, or build again")
     return value
 
 
@@ -324,27 +320,33 @@ def _misshapen(value: Mapping[str, Any]) -> list[str]:
 @cache
 def _shape() -> type[BaseModel]:
     """The part of a manifest that this version reads. Made when it is needed: pydantic takes long to import."""
-    from typing import Annotated
+    from typing import Annotated, Literal
 
     from pydantic import Field, create_model
 
+    number: Any = Annotated[int, Field(ge=0, lt=1 << 63)]
+    gated: Any = Literal["by_category", "programming_languages", "natural_languages"]
     text: Any = (str, ...)
     known: Any = (str | None, ...)
-    count: Any = (Annotated[int, Field(ge=0)], ...)
+    count: Any = (number, ...)
+    counts: Any = (dict[str, number], ...)
     file: Any = create_model("File", sha256=text, bytes=count)
     mix: Any = create_model("Mix", name=text, sha256=text, text=text)
     tokenizer: Any = create_model("Tokenizer", id=text, sha256=text, vocab_size=count)
     token: Any = create_model("Token", id=count, token=text)
     numbers: dict[str, Any] = dict.fromkeys(("samples", "documents", "tokens"), count)
     words: dict[str, Any] = {**dict.fromkeys(("source", "dataset", "category"), text), **dict.fromkeys(("revision", "license"), known)}
-    source: Any = create_model("Source", evaluation=(bool, ...), **words, **numbers)
+    read: dict[str, Any] = {**dict.fromkeys(("rows_read", "bytes_read", "documents_made"), count), "planned_samples": (number | None, ...)}
+    source: Any = create_model("Source", evaluation=(bool, ...), dropped=counts, repairs=counts, **words, **numbers, **read)
     parts: dict[str, Any] = {
         **numbers,
-        **dict.fromkeys(("max_seq_length", "documents_cut", "tokens_cut"), count),
+        **dict.fromkeys(("max_seq_length", "documents_cut", "tokens_cut", "padding_tokens"), count),
         "fingerprint": text,
         "mix": (mix, ...),
         "tokenizer": (tokenizer, ...),
-        "required": (dict[str, dict[str, float]], ...),
+        "required": (dict[gated, dict[str, number]], ...),
+        "short": counts,
+        "offline": (bool, ...),
         "sources": (list[source], ...),
         "notes": (list[str], ...),
         "special_tokens": (list[token], ...),
@@ -357,26 +359,53 @@ def _shape() -> type[BaseModel]:
 def verify(folder: Path, described: Mapping[str, Any]) -> None:
     """Check every file against the manifest. Raises Damaged with all that differ, UsageError where one may not be read."""
     there, noted = file_table(folder), described["files"]
-    faults = [f"{name}: missing" for name in noted if name not in there]
+    faults = [f"{name}: missing" for name in dict.fromkeys([*noted, *NEEDED]) if name not in there]
     faults += [f"{name}: not in the manifest" for name in there if name not in noted]
     faults += [f"{name}: changed since the build" for name in noted if name in there and there[name] != noted[name]]
     if faults:
         raise Damaged(folder, faults)
 
 
+def read_tables(folder: Path, described: Mapping[str, Any]) -> frames.Tables:
+    """The tables of a build whose files are those of its manifest, and which fit each other. Raises Damaged, UsageError."""
+    verify(folder, described)
+    tables = frames.Tables(read_data(folder), *(read_frame(folder, name) for name in ("samples", "documents", "coverage/tokens")))
+    if faults := frames.misfits(tables, sources=[s["source"] for s in described["sources"]]):
+        raise Damaged(folder, faults)
+    return tables
+
+
 def read_frame(folder: Path, name: str) -> pl.DataFrame:
     """One of the tables of a build, by its name without ``.parquet``. Raises Damaged, UsageError."""
-    return _table(folder, f"{name}.parquet")
+    return _shaped(_table(folder, f"{name}.parquet"), folder, f"{name}.parquet", name)
+
+
+def read_copy(folder: Path, table: str) -> pl.DataFrame:
+    """A table of coverage.json as coverage/ has it once more. Raises Damaged, UsageError."""
+    return _table(folder, f"coverage/{table}.parquet")
 
 
 def read_data(folder: Path) -> pl.DataFrame:
     """input_ids and position_ids of all samples. Raises Damaged, UsageError."""
     import polars as pl
 
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.glob("data/train-*.parquet"))
-    if not names:
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.glob("data/*"))
+    if not any(name.startswith("data/train-") for name in names):
         raise Damaged(folder, ["data/train-*.parquet: missing"])
-    return pl.concat([_table(folder, n) for n in names])
+    if names != [data_name(number, len(names)) for number in range(len(names))]:
+        raise Damaged(folder, [f"data/: {len(names)} files that are not train-00000-of-{len(names):05d}.parquet and those after it"])
+    return pl.concat([_shaped(_table(folder, name), folder, name, "data") for name in names])
+
+
+def data_name(number: int, count: int) -> str:
+    """What one of ``count`` files of samples is called within the folder."""
+    return f"data/train-{number:05d}-of-{count:05d}.parquet"
+
+
+def _shaped(frame: pl.DataFrame, folder: Path, file: str, table: str) -> pl.DataFrame:
+    if faults := [f"{file}: {fault}" for fault in frames.misshapen(frame, table)]:
+        raise Damaged(folder, faults)
+    return frame
 
 
 def _table(folder: Path, name: str) -> pl.DataFrame:

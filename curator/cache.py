@@ -322,6 +322,8 @@ def unpacked(data: bytes, stream: Stream, resolved: Resolved) -> Batch:
     if head != MAGIC + b" " + hashlib.sha256(body).hexdigest().encode():
         raise ValueError("its digest is not that of its contents")
     try:
+        if zstandard.frame_content_size(body) > MOST_BATCH_BYTES:  # room for what a frame states is made whatever max_output_size says
+            raise ValueError(f"it unpacks to more than {MOST_BATCH_BYTES >> 20} MiB")
         plain = zstandard.ZstdDecompressor().decompress(body, max_output_size=MOST_BATCH_BYTES)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from None

@@ -110,6 +110,10 @@ SLOW = frozenset({"CloudantDetector", "IbmCloudIamDetector", "IbmCosHmacDetector
 
 LITERALS = ("_authToken", "T3BlbkFJ", "eyJ", "AccountKey=", "://")  # that a match needs, in patterns that are slow or take long to fail
 ANYTHING_FIRST = r"\/\/.+"  # what such a pattern begins with adds nothing but the square of a line's length
+LAST_OF_A_RUN = (  # a run of letters that may hold its own beginning again: whatever matches from one matches from the last, too
+    (r"sk-[A-Za-z0-9-_]*", r"sk-(?:(?!sk-)[A-Za-z0-9-_])*"),
+    (r"eyJ[A-Za-z0-9-_=]+", r"eyJ(?:(?!eyJ[A-Za-z0-9-_=])[A-Za-z0-9-_=])+"),
+)
 
 
 @cache
@@ -129,6 +133,8 @@ def _known_secrets() -> Iterator[tuple[str, re.Pattern[str]]]:
 
 
 def _shortened(pattern: re.Pattern[str]) -> re.Pattern[str]:
-    if not pattern.pattern.startswith(ANYTHING_FIRST):
-        return pattern
-    return re.compile(pattern.pattern.removeprefix(ANYTHING_FIRST), pattern.flags)
+    """A pattern that finds something in the same texts, in less time."""
+    text = pattern.pattern.removeprefix(ANYTHING_FIRST)
+    for slow, quick in LAST_OF_A_RUN:
+        text = quick + text.removeprefix(slow) if text.startswith(slow) else text
+    return pattern if text == pattern.pattern else re.compile(text, pattern.flags)

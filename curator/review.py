@@ -56,14 +56,8 @@ def write(folder: Path, contents: Contents, tables: coverage.Tables) -> None:
 def read(folder: Path) -> Contents:
     """A build, read back. Raises NotABuild, and Damaged where a file is not as the manifest says."""
     facts = artifact.manifest(folder)
-    artifact.verify(folder, facts)
-    return Contents(
-        artifact.read_frame(folder, "documents"),
-        artifact.read_frame(folder, "samples"),
-        artifact.read_data(folder)["input_ids"].explode().to_numpy(),
-        artifact.read_frame(folder, "coverage/tokens"),
-        facts,
-    )
+    tables = artifact.read_tables(folder, facts)
+    return Contents(tables.documents, tables.samples, tables.data["input_ids"].explode().to_numpy(), tables.vocabulary, facts)
 
 
 def again(folder: Path, *, against: Sequence[str] = ()) -> coverage.Tables:
@@ -98,13 +92,13 @@ def compared(a: Path, b: Path) -> dict[str, Any]:
 
 def summary(folder: Path, *, before: Mapping[str, Any]) -> str:
     """The report of a build for a pull request, with what changed since another (a comparison). Raises NotABuild."""
-    return report.summary(artifact.read_json(folder / "coverage.json"), artifact.manifest(folder), before)
+    return report.summary(artifact.read_coverage(folder), artifact.manifest(folder), before)
 
 
 def _side(folder: Path) -> compare.Side:
     facts = artifact.manifest(folder)
     artifact.verify(folder, facts)
-    return compare.Side(str(folder), facts, artifact.read_json(folder / "coverage.json"), artifact.read_frame(folder, "documents"))
+    return compare.Side(str(folder), facts, artifact.read_coverage(folder), artifact.read_frame(folder, "documents"))
 
 
 def _link(old: Path, new: Path) -> None:

@@ -27,6 +27,8 @@ BATCH_ROWS, BATCH_BYTES = 128, 256 << 20  # of a parquet row group decoded at a 
 MAX_ROW_BYTES = 64 << 20  # a longer line is an error; a larger row of parquet is dropped
 VALUE_BYTES = 250  # that a value within a list or a struct may take as an object; in Arrow it may take a bit
 MANY_BYTES = 128 << 10  # of such objects in a row, above which they count as its size
+MOST_DELIMITERS = 1 << 20  # of a record of CSV, in quotes or not; a short field takes up to 80 bytes
+MOST_COLUMNS = 16_384  # of CSV, as many as a spreadsheet has; every row is a mapping of all of them
 MAX_WHOLE_BYTES = 128 << 20  # a JSON array is read whole, and is many times its size in memory
 MAX_TEXT_BYTES = 8 << 20  # a text or source file
 PROBED_ROWS = 100  # rows after which a column that never appeared is an error
@@ -171,10 +173,10 @@ def _whole_read(file: File, reader: Callable[[File], Iterator[Record]]) -> Itera
         yield from reader(file)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise SourceError(f"{file.name}: damaged or cut short: {error}") from None
-    except Exception as error:
-        if type(error).__name__ == "ZstdError":
-            raise SourceError(f"{file.name}: damaged or cut short: {error}") from None
-        raise
+    except OSError as error:
+        if not file.name.endswith(".zst") or not _of_arrow(error):
+            raise
+        raise SourceError(f"{file.name}: damaged or cut short: {error}") from None
 
 
 def _row(key: str, values: Mapping[str, Any] | str, size: int) -> Row:
@@ -210,10 +212,14 @@ def _damage_told(file: File) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        # Arrow's own have no number, and no more specific class.
-        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+        if isinstance(error, OSError) and not _of_arrow(error):
             raise
         raise SourceError(f"{file.name}: not a parquet file, damaged or cut short: {str(error)[:300]}") from None
+
+
+def _of_arrow(error: OSError) -> bool:
+    """Whether Arrow says so, and not the place that a file comes from: its errors have no number, and no more specific class."""
+    return type(error) is OSError and error.errno is None
 
 
 def _row_groups(file: File, columns: Sequence[str]) -> list[Strand]:
@@ -297,9 +303,10 @@ def _decompressed(file: File) -> IO[bytes]:
     if file.name.endswith(".gz"):
         return cast("IO[bytes]", gzip.open(stream))
     if file.name.endswith(".zst"):
-        import zstandard
+        import pyarrow as pa
 
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream), 1 << 18)
+        # Of Arrow, because the reader of `zstandard` takes a file that was cut short for one that ends there.
+        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd"), 1 << 18)
     return stream
 
 
@@ -337,32 +344,45 @@ def _json(file: File) -> Iterator[Record]:
 
 def _csv(file: File) -> Iterator[Record]:
     csv.field_size_limit(MAX_ROW_BYTES)
-    lines = _Lines(file)
+    delimiter = "\t" if file.format == "tsv" else ","
+    lines = _Lines(file, delimiter)
+    reader = csv.DictReader(lines, delimiter=delimiter)
     try:
-        for values in csv.DictReader(lines, delimiter="\t" if file.format == "tsv" else ","):
-            lines.taken = 0
+        if len(reader.fieldnames or ()) > MOST_COLUMNS:
+            raise SourceError(f"{file.name}: more than {MOST_COLUMNS:,} columns; is it CSV?")
+        lines.begin_record()
+        for values in reader:
+            lines.begin_record()
             yield {str(k): v for k, v in values.items()}, sum(len(str(v)) for v in values.values())
     except csv.Error as error:
         raise SourceError(f"{file.name}: not CSV: {error}") from None
 
 
 class _Lines:
-    """The lines of a file of CSV. A field in quotes runs over any number of them, so ``taken`` counts the characters since the
-    reader put it to zero; beyond MAX_ROW_BYTES it is a SourceError."""
+    """The lines of a file of CSV, as long as its records are within bounds. A field in quotes runs over any number of lines, so the
+    reader tells where a record begins; one beyond MAX_ROW_BYTES characters or MOST_DELIMITERS is a SourceError."""
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, delimiter: str) -> None:
         self._name = file.name
         self._text = io.TextIOWrapper(_decompressed(file), encoding="utf-8-sig", errors="replace", newline="")
-        self.taken = 0
+        self._delimiter = delimiter
+        self.begin_record()
+
+    def begin_record(self) -> None:
+        """Count anew."""
+        self._taken = self._delimiters = 0
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._text.readline(MAX_ROW_BYTES + 1 - self.taken)
-        self.taken += len(line)
-        if self.taken > MAX_ROW_BYTES:
+        line = self._text.readline(MAX_ROW_BYTES + 1 - self._taken)
+        self._taken += len(line)
+        if self._taken > MAX_ROW_BYTES:
             raise SourceError(f"{self._name}: a record of more than {MAX_ROW_BYTES >> 20} MiB; is it CSV?")
+        self._delimiters += line.count(self._delimiter)
+        if self._delimiters > MOST_DELIMITERS:
+            raise SourceError(f"{self._name}: a record with more than {MOST_DELIMITERS:,} delimiters; give it as JSON lines or parquet")
         if not line:
             raise StopIteration
         return line

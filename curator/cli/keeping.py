@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.options import catalog_option, find_catalog, json_option
-from curator.cli.output import console, print_json, say
+from curator.cli.output import console, print_json, printable, say
 from curator.errors import ANSWER_IS_NO, UsageError
 
 if TYPE_CHECKING:
@@ -168,17 +168,18 @@ def _readable(place: Path) -> Lock | None:
 @click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="Check the build against this lock too.")
 @json_option
 def verify(folder: Path, lock_file: Path | None, as_json: bool) -> None:
-    """Go through a build as if it came from a stranger: every file, every document, every number of its manifest. Code 1 where one is wrong."""
+    """Go through a build as if it came from a stranger: every file, table and document, and every number that they give again; the
+    reference of the build folder has the list. Code 1 where something is wrong."""
     from curator import artifact, lock
     from curator import verify as verifying
 
     manifest = artifact.manifest(folder)
     faults = verifying.faults(folder, manifest, lock=lock.read(lock_file) if lock_file else None)
     if as_json:
-        print_json({"ok": not faults, "checks": verifying.CHECKS, "faults": faults})
+        print_json({"ok": not faults, "checks": [*verifying.CHECKS, *["lock"] * bool(lock_file)], "faults": faults})
     else:
         for fault in faults:
-            click.echo(f"wrong: {fault}")
+            click.echo(printable(f"wrong: {fault}"))
         if not faults:
             click.echo(
                 f"{folder}: {manifest['samples']:,} samples, {manifest['documents']:,} documents, {len(manifest['files'])} files: all as the manifest says"

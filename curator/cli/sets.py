@@ -86,7 +86,7 @@ def build(
     if as_json:
         print_json({k: v for k, v in manifest.items() if k not in ("files", "mix")} | {"out": str(target)})
         return
-    _print_build(target, manifest, artifact.read_json(target / "coverage.json"))
+    _print_build(target, manifest, artifact.read_coverage(target))
 
 
 @click.command()
@@ -152,7 +152,7 @@ def show(folder: Path, sample: int | None, documents: int | None) -> None:
 
     manifest = artifact.manifest(folder)
     if sample is None:
-        _print_build(folder, manifest, artifact.read_json(folder / "coverage.json"))
+        _print_build(folder, manifest, artifact.read_coverage(folder))
         return
     if not 0 <= sample < manifest["samples"]:
         raise UsageError(f"sample {sample}: {folder} has samples 0 to {manifest['samples'] - 1}")

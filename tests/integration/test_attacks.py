@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from tests.conftest import chat_rows, prose, small_tokenizer
 from tests.hub import Hub
@@ -167,7 +168,10 @@ MEGABYTE = b"a" * (1 << 20)
     [
         ("a.jsonl.gz", lambda: gzipped(MEGABYTE, 100), "a line of more than 64 MiB"),  # 17 a line without end
         ("a.csv.gz", lambda: gzipped(MEGABYTE, 100), "a record of more than 64 MiB"),
+        ("a.csv", lambda: b"t\n" + b"," * (2 << 20), "a record with more than 1,048,576 delimiters"),
         ("a.json.gz", lambda: gzipped(MEGABYTE, 200), "more than 128 MiB in one piece"),
+        ("a.jsonl.zst", lambda: zstandard.compress(MEGABYTE * 100), "a line of more than 64 MiB"),  # states its size
+        ("a.json.zst", lambda: zstandard.compress(MEGABYTE * 200), "more than 128 MiB in one piece"),
         ("a.parquet", lambda: b"PAR1" + b"\0" * 100 + b"PAR1", "parquet"),
         ("a.parquet", lambda: parquet("x", 5)[:-20], "parquet"),
         ("a.jsonl.gz", lambda: gzipped(b'{"t": "x"}\n', 10)[:-12], "damaged or cut short"),
@@ -250,6 +254,13 @@ def test_reports_escape_everything(run: Run, local: Callable[..., Path], tmp_pat
     assert "<script>alert" not in page
     assert "<img src=x" not in page
     assert "\x1b[2J" not in err
+
+
+def test_names_are_no_markup_of_the_progress_bar(run: Run, local: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mix = local({"a.jsonl": good_lines()}, name="[/i] y")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    code, _, err = run("build", mix, "--out", tmp_path / "B")
+    assert code == 0, err
 
 
 def test_secrets_are_dropped_and_counted(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:

@@ -18,7 +18,10 @@ ENTRY = {"columns": ["messages"], "formatter": "chat_completion", "category": "C
 
 
 def build(run: Run, mix: Path, *options: str) -> tuple[int, str, str]:
-    return run("build", mix, "--out", mix.parent / "B", "--json", *options)
+    """Build, and see that what was built holds."""
+    outcome = run("build", mix, "--out", mix.parent / "B", "--json", *options)
+    assert outcome[0] or run("verify", mix.parent / "B")[0] == 0
+    return outcome
 
 
 def manifest(mix: Path) -> dict[str, Any]:

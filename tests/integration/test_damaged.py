@@ -75,8 +75,7 @@ def test_a_table_that_was_cut(command: str, expected: int, build: Path, run: Run
 def test_a_cut_table_that_the_manifest_vouches_for(command: str, expected: int, build: Path, run: Run) -> None:
     file = build / "documents.parquet"
     file.write_bytes(file.read_bytes()[:-100])
-    described = json.loads((build / "manifest.json").read_text())
-    artifact.write_json(build / "manifest.json", described | {"files": artifact.file_table(build)})
+    vouched(build)
     code, out, err = run(*asked(command, build))
     assert code == expected, err
     assert "documents.parquet: is no parquet file, or only a part of one" in out + err
@@ -126,6 +125,58 @@ def test_a_manifest_with_odd_values(key: str, value: object, named: str, build: 
 def test_a_manifest_that_is_none(text: str, build: Path, run: Run) -> None:
     (build / "manifest.json").write_text(text)
     assert run("check", build)[0] == 2
+
+
+def vouched(build: Path) -> None:
+    """Have the manifest say that the files are as they are now."""
+    described = json.loads((build / "manifest.json").read_text())
+    artifact.write_json(build / "manifest.json", described | {"files": artifact.file_table(build)})
+
+
+ROW = {"name": "x", "samples": 1, "documents": 1, "tokens": 1, "share": 0.5}
+TABLES = {"by_category": [ROW], "programming_languages": [ROW], "natural_languages": [ROW], "named_languages": [], "gates": []}
+
+
+@pytest.mark.parametrize(
+    ("tables", "named"),
+    [
+        ([], "it is no object of tables"),
+        (3, "it is no object of tables"),
+        ({}, "no table by_category"),
+        (TABLES | {"gates": 3}, "gates: is no list of rows"),
+        (TABLES | {"gates": [3]}, "gates: row 0: is no object"),
+        (TABLES | {"gates": [{"name": "x", "required": 1, "got": "many", "ok": True}]}, "gates: row 0: got is 'many'"),
+        (TABLES | {"by_category": [ROW, ROW | {"share": "x"}]}, "by_category: row 1: share is 'x'"),
+        (TABLES | {"by_category": [ROW | {"tokens": None}]}, "by_category: row 0: no tokens"),
+        (TABLES | {"by_category": [ROW | {"name": 3}]}, "by_category: row 0: name is 3"),
+        (TABLES | {"owed": [{"source": ["x"]}]}, "owed: row 0: source is ['x']"),
+        (TABLES | {"cut": [{"tokens": 10**30}]}, "cut: row 0: tokens is 1000"),
+        (TABLES | {"named_languages": [{"name": "x"}]}, "named_languages: row 0: no kind"),
+    ],
+)
+def test_a_coverage_file_of_another_shape(tables: object, named: str, build: Path, run: Run, tmp_path: Path) -> None:
+    artifact.write_json(build / "coverage.json", tables)
+    assert run("check", build)[0] == 1, "it is not the file that was written"
+    vouched(build)
+    for command in (["show", build], ["diff", build, build], ["diff", build, build, "--markdown", tmp_path / "x.md"]):
+        code, _, err = run(*command)
+        assert code == 2, err
+        assert f"coverage.json: {named}" in err
+    code, out, _ = run("verify", build)
+    assert code == 1
+    assert f"coverage.json: {named}" in out
+    assert run("report", build)[0] == 0, "it is measured again"
+    assert run("show", build)[0] == 0
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"gates": "\\ud800"}', "\xff"])
+def test_a_coverage_file_that_is_no_json(text: str, build: Path, run: Run) -> None:
+    (build / "coverage.json").write_bytes(text.encode("latin-1"))
+    vouched(build)
+    for command, expected in (("show", 2), ("verify", 1)):
+        code, out, err = run(command, build)
+        assert code == expected, err
+        assert "coverage.json: cannot be read" in out + err
 
 
 def test_a_folder_that_is_not_there(run: Run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curator import languages
+from curator import artifact, languages, verify
 from tests.unit.test_mix import SHARES
 
 # Every socket that is not a pipe to a child refuses: nothing here may reach for a network.
@@ -50,6 +50,10 @@ def test_it_has_all_samples_shares_and_languages(built: tuple[Path, dict[str, An
     wanted = {g["required"] for g in coverage["gates"] if g["name"].endswith("(tokens)")}
     assert wanted == {4096 * manifest["max_seq_length"] // 8192}
     assert all(g["ok"] for g in coverage["gates"])
+
+
+def test_it_verifies(built: tuple[Path, dict[str, Any]]) -> None:
+    assert verify.faults(built[0], artifact.manifest(built[0])) == []
 
 
 def test_no_document_is_placed_twice(built: tuple[Path, dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curator import languages
+from curator import artifact, languages, verify
 from tests import recount
 from tests.hub import serve
 
@@ -92,6 +92,10 @@ def test_every_language_has_its_tokens_as_text(built: tuple[Path, dict[str, Any]
 
 def test_every_number_of_the_reports_is_that_of_a_second_count(built: tuple[Path, dict[str, Any]]) -> None:
     recount.check(built[0])
+
+
+def test_it_verifies(built: tuple[Path, dict[str, Any]]) -> None:
+    assert verify.faults(built[0], artifact.manifest(built[0])) == []
 
 
 def test_real_code_is_split_evenly(built: tuple[Path, dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from curator import cache
 from tests.conftest import chat_rows, prose, small_tokenizer
 from tests.hub import Fault, Hub
 from tests.processes import Curate
@@ -258,6 +259,18 @@ def test_the_cache_is_listed_pruned_and_cleared(run: Run, mix: Path, own_cache: 
     assert run("cache", "clear")[0] == 0
     assert json.loads(run("cache", "list", "--json")[1])["entries"] == []
     assert run("cache", "prune", "--max-size", "lots")[0] == 2
+
+
+@pytest.mark.parametrize("most", [100, 1 << 30])
+def test_a_batch_that_unpacks_to_more_than_any_has_is_pulled_again(
+    most: int, run: Run, mix: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("build", mix, "--out", tmp_path / "first")[0] == 0
+    monkeypatch.setattr(cache, "MOST_BATCH_BYTES", most)
+    code, _, err = run("build", mix, "--out", tmp_path / "second")
+    assert code == 0, err
+    assert ("unpacks to more than" in err) == (most == 100)
+    assert bytes_of(tmp_path / "second") == bytes_of(tmp_path / "first")
 
 
 def test_what_killed_runs_had_half_written_is_swept_away(run: Run, mix: Path, own_cache: Path, tmp_path: Path) -> None:

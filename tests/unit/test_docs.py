@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,12 @@ def test_the_tutorial_shows_what_check_prints(tmp_path: Path) -> None:
     plan, encoder = building.prepare(file, Catalog.find(None))
     building.build(plan, encoder, tmp_path / "B", jobs=1)
     assert f"{len(artifact.manifest(tmp_path / 'B')['files'])} files as the manifest says" in text
+
+
+def test_the_tutorial_shows_what_plan_prints(run: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "tutorial" / "first-build.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(next(m[1] for m in YAML.finditer(text)), encoding="utf-8")
+    code, out, _ = run("plan", "mine.yaml")
+    assert code == 0
+    assert "".join(f"{line.rstrip()}\n" for line in out.splitlines()) in text

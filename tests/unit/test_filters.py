@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import random
 import time
 from typing import Any
 
@@ -43,6 +45,33 @@ def test_schemas_do_not_make_a_text_long() -> None:
     drop = filters.length(document(Message("user", "hi"), tools=({"description": "x" * 100},)))
     assert drop is not None
     assert drop.reason == "too_short"
+
+
+CRAFTED = ("sk-" * 1300 + "T3BlbkFJ", "sk-sk-eyJ" * 140 + "T3BlbkFJ", "sk-eyJ" * 600 + "T3BlbkFJ")  # a literal in every piece of such lines
+
+
+@pytest.mark.parametrize("line", CRAFTED)
+def test_runs_that_begin_again_and_again_take_no_longer(line: str) -> None:
+    started = time.process_time()
+    assert filters.secrets(document(text=line * (300_000 // len(line)))) is None
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("detector", "parts"),
+    [("openai.OpenAIDetector", ["sk-", "a" * 20, "T3BlbkFJ", "b", "-", "_", " ", "s"]), ("jwt.JwtTokenDetector", ["eyJ", ".", "a", "=", " ", "e", "-"])],
+)
+def test_quick_patterns_find_what_the_published_ones_find(detector: str, parts: list[str]) -> None:
+    module, name = detector.split(".")
+    (published,) = getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name).denylist
+    quick = filters._shortened(published)
+    assert quick != published
+    rng, found = random.Random(1), 0
+    for _ in range(20_000):
+        text = "".join(rng.choices(parts, k=rng.randrange(12)))
+        assert bool(quick.search(text)) == bool(published.search(text)), text
+        found += bool(quick.search(text))
+    assert found > 10
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +97,20 @@ def test_cut_files_are_source_errors() -> None:
         list(reading.read([memory("a.jsonl.gz", ENCODED["a.jsonl.gz"][:500])], Where(), seed="s", sampling="head"))
     with pytest.raises(SourceError, match="cut short"):
         list(reading.read([memory("a.jsonl.zst", b"not zstd at all")], Where(), seed="s", sampling="head"))
+
+
+@pytest.mark.parametrize("kept", [10, 500, -20, -1])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_zst_file_that_ends_within_a_frame_is_cut_short(frames: int, kept: int) -> None:
+    frame = zstandard.compress(random.Random(1).randbytes(3000))
+    data = zstandard.compress(LINES) * (frames - 1) + frame[:kept]
+    with pytest.raises(SourceError, match="cut short"):
+        list(reading.read([memory("a.jsonl.zst", data)], Where(), seed="s", sampling="head"))
+
+
+def test_a_zst_file_of_several_frames_is_read_whole() -> None:
+    rows = reading.read([memory("a.jsonl.zst", ENCODED["a.jsonl.zst"] * 2)], Where(), seed="s", sampling="head")
+    assert [r.values["n"] for r in rows] == [*range(3000)] * 2
 
 
 def test_rows_of_one_language_by_column_or_by_path() -> None:
@@ -191,6 +206,22 @@ def test_a_record_of_csv_has_a_limit_over_all_its_lines(record: str, monkeypatch
     assert rows(many) == 1000
     with pytest.raises(SourceError, match="a record of more than"):
         rows(many + record + "\n" + many)
+
+
+@pytest.mark.parametrize("record", ["," * 200, "x," * 200, '"' + ",\n" * 200 + '"', "\t," * 200])
+@pytest.mark.parametrize("heading", ["", "n,t\n"])
+def test_a_record_of_csv_has_a_limit_of_fields(record: str, heading: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_DELIMITERS", 100)
+    for name, text in (("a.csv", heading + record), ("a.tsv", (heading + record).translate({44: "\t", 9: ","}))):
+        with pytest.raises(SourceError, match="a record with more than 100 delimiters"):
+            list(reading.read([memory(name, text.encode())], Where(), seed="s", sampling="head"))
+
+
+def test_csv_has_a_limit_of_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_COLUMNS", 3)
+    assert len(list(reading.read([memory("a.csv", b"a,b,c\n1,2\n")], Where(), seed="s", sampling="head"))) == 1
+    with pytest.raises(SourceError, match="more than 3 columns"):
+        list(reading.read([memory("a.csv", b"a,b,c,d\n1,2\n")], Where(), seed="s", sampling="head"))
 
 
 def test_values_within_a_row_are_bounded_as_objects() -> None:
