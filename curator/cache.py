@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import struct
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -40,7 +41,7 @@ MOST_BATCH_BYTES = 1 << 30  # unpacked; a batch is a few MB
 PATIENCE = 600.0  # seconds to wait for another build that makes the batch we want; then we make it ourselves
 STEP = 0.2  # seconds of it, after which we see whether anybody still waits for us
 STALE = 3600.0  # seconds after which nobody is writing a half-written file any more
-LIBRARIES = ("datasets", "jinja2", "langdetect", "pyarrow", "tokenizers", "transformers")  # whose versions may change a document
+LIBRARIES = ("datasets", "detect-secrets", "jinja2", "langdetect", "pyarrow", "tokenizers", "transformers")  # whose versions may change a document
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 Note = Callable[[str], None]
 
@@ -244,12 +245,14 @@ def fingerprint(stream: Stream, resolved: Resolved, tokenizer: Identity) -> str:
 
 @once
 def own_code() -> str:
-    """A digest of this package as installed, and of the libraries that a document goes through."""
+    """A digest of this package as installed, and of Python and the libraries that a document goes through: each Python brings its own
+    Unicode tables, and its own readers of CSV and JSON."""
     package = Path(__file__).resolve().parent
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         if file.relative_to(package).parts[0] not in ("cli", "report", "quantize"):
             digest.update(file.read_bytes())
+    digest.update("python {}.{}\n".format(*sys.version_info[:2]).encode())
     for name in LIBRARIES:
         with suppress(PackageNotFoundError):
             digest.update(f"{name} {version(name)}\n".encode())
