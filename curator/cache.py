@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from curator.plan import Stream
     from curator.tokens import Identity
 
-MAGIC = b"curate-batch/1"
+BATCH = b"curate-batch/1"
+ANSWER = b"curate-answer/1"
 MOST_BYTES = 10 << 30  # of the whole cache, where CURATE_CACHE_SIZE says nothing else
 MOST_BATCH_BYTES = 1 << 30  # unpacked; a batch is a few MB
 PATIENCE = 600.0  # seconds to wait for another build that makes the batch we want; then we make it ourselves
@@ -115,7 +116,7 @@ class Cache:
 
     def memo(self) -> Memo:
         """What adapters learned about a commit, from earlier runs too."""
-        return Memo(self.folder / "commits")
+        return Memo(self.folder / "commits", self.say)
 
 
 @dataclass(frozen=True, order=True)
@@ -234,7 +235,7 @@ def fingerprint(stream: Stream, resolved: Resolved, tokenizer: Identity) -> str:
     card = stream.source.card
     used = [("adapters", card.adapter), ("formatters", card.formatter or ""), *(("filters", name) for name in card.filters)]
     facts = {
-        "format": MAGIC.decode(),
+        "format": BATCH.decode(),
         "stream": planning.shaping(stream, resolved),
         "language": stream.language,
         "tokenizer": [tokenizer.sha256, tokenizer.chat_template_sha256],
@@ -262,27 +263,37 @@ def own_code() -> str:
 class Memo(MutableMapping[str, Any]):
     """A dictionary whose answers about a pinned commit (keys that begin with ``pinned:``, values of plain JSON) outlive the run."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, note: Note = silent) -> None:
         self._folder = folder
+        self._note = note
         self._known: dict[str, Any] = {}
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._known and (file := self._file(key)) is not None:
-            try:
-                kept = json.loads(file.read_bytes())
-            except (OSError, ValueError, RecursionError):
-                raise KeyError(key) from None
-            if not isinstance(kept, dict) or kept.get("key") != key:
-                raise KeyError(key)
-            self._known[key] = kept["value"]
+            self._known[key] = self._kept(file, key)
         return self._known[key]
+
+    def _kept(self, file: Path, key: str) -> Any:
+        """What an earlier run was answered. Raises KeyError where it is not there, or not whole: then it is asked again."""
+        try:
+            asked, answer = json.loads(unsealed(ANSWER, file.read_bytes()))
+            if asked != key:
+                raise ValueError("it is of something else")
+            return answer
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._note(f"cache: {file} cannot be read ({error.strerror or error}); the source is asked again")
+        except (ValueError, TypeError, RecursionError) as error:
+            self._note(f"cache: {file} is damaged ({error}); the source is asked again")
+        raise KeyError(key)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._known[key] = value
         if (file := self._file(key)) is not None:
             with suppress(OSError):
                 file.parent.mkdir(parents=True, exist_ok=True)
-                _write(file, json.dumps({"key": key, "value": value}).encode())
+                _write(file, sealed(ANSWER, json.dumps([key, value]).encode()))
 
     def __delitem__(self, key: str) -> None:
         del self._known[key]
@@ -296,11 +307,24 @@ class Memo(MutableMapping[str, Any]):
     def _file(self, key: str) -> Path | None:
         if self._folder is None or not key.startswith("pinned:"):
             return None
-        return self._folder / f"{hashlib.sha256(f'{own_code()} {key}'.encode()).hexdigest()}.json"
+        return self._folder / f"{hashlib.sha256(f'{own_code()} {key}'.encode()).hexdigest()}.answer"
+
+
+def sealed(kind: bytes, body: bytes) -> bytes:
+    """A file of the cache: a line with its kind and the SHA-256 of the rest, and the rest."""
+    return kind + b" " + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def unsealed(kind: bytes, data: bytes) -> bytes:
+    """What was sealed. Raises ValueError where these bytes are not what was written."""
+    head, _, body = data.partition(b"\n")
+    if head != kind + b" " + hashlib.sha256(body).hexdigest().encode():
+        raise ValueError("its digest is not that of its contents")
+    return body
 
 
 def packed(batch: Batch) -> bytes:
-    """A batch as bytes: MAGIC, the digest of the rest, and zstd over [length of the JSON, the JSON, token ids]."""
+    """A batch as a file: zstd over [length of the JSON, the JSON, token ids], sealed."""
     import numpy as np
     import zstandard
 
@@ -313,7 +337,7 @@ def packed(batch: Batch) -> bytes:
     text = json.dumps(told, default=str).encode()  # ASCII only: a lone surrogate survives
     ids = np.concatenate([t.ids for t in batch.tokens]) if batch.tokens else np.empty(0, np.int32)
     body = zstandard.ZstdCompressor(level=3).compress(struct.pack("<Q", len(text)) + text + ids.astype("<i4").tobytes())
-    return MAGIC + b" " + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+    return sealed(BATCH, body)
 
 
 def unpacked(data: bytes, stream: Stream, resolved: Resolved) -> Batch:
@@ -321,9 +345,7 @@ def unpacked(data: bytes, stream: Stream, resolved: Resolved) -> Batch:
     import numpy as np
     import zstandard
 
-    head, _, body = data.partition(b"\n")
-    if head != MAGIC + b" " + hashlib.sha256(body).hexdigest().encode():
-        raise ValueError("its digest is not that of its contents")
+    body = unsealed(BATCH, data)
     try:
         plain = zstandard.ZstdDecompressor().decompress(body, max_output_size=MOST_BATCH_BYTES)
     except zstandard.ZstdError as error:

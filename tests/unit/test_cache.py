@@ -53,3 +53,35 @@ def test_what_another_python_made_is_not_taken(installed_anew: Callable[[], None
         assert cache.own_code() != here
     installed_anew()
     assert cache.own_code() == here
+
+
+@pytest.mark.parametrize("damage", ["letters", "cut", "empty", "foreign", "another's"])
+def test_a_damaged_answer_about_a_commit_is_named_and_asked_again(
+    damage: str, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], own_cache: Path, tmp_path: Path
+) -> None:
+    entry = {"dataset": dataset("asked", [{"t": prose(200, seed=n)} for n in range(9)]), "columns": ["t"], "formatter": "raw_text", "num_samples": 2}
+    mix = write_mix([{**entry, "category": "Text"}])
+    assert run("build", mix, "--out", tmp_path / "first")[0] == 0
+    answers = {f: f.read_bytes() for f in own_cache.glob("commits/*")}
+    assert len(answers) == 2  # its splits, and the columns of a file
+    for file, data in answers.items():
+        (another,) = (d for f, d in answers.items() if f != file)
+        changed = data[:-9] + data[-9:].upper()
+        file.write_bytes({"letters": changed, "cut": data[:-9], "empty": b"", "foreign": b"PK\x03\x04", "another's": another}[damage])
+    code, _, err = run("build", mix, "--out", tmp_path / "second")
+    assert code == 0, err
+    assert [err.count(f"{f} is damaged") for f in answers] == [1, 1]
+    assert {f: f.read_bytes() for f in answers} == answers
+    assert run("build", mix, "--out", tmp_path / "third")[2].count("damaged") == 0
+
+
+def test_an_answer_of_another_shape_counts_for_nothing(own_cache: Path) -> None:
+    asked = cache.Cache(own_cache).memo()
+    asked["pinned:x"] = [1, 2]
+    (file,) = own_cache.glob("commits/*")
+    kept = file.read_bytes()
+    for body in (b'["pinned:x"]', b'"pinned:x"', b"7", b"null", b"[" * 100_000, b'{"key": "pinned:x", "value": null}', b'["pinned:y", 1]', b"\xff"):
+        file.write_bytes(cache.sealed(cache.ANSWER, body))
+        assert "pinned:x" not in cache.Cache(own_cache).memo(), body
+    file.write_bytes(kept)
+    assert cache.Cache(own_cache).memo()["pinned:x"] == [1, 2]
