@@ -41,6 +41,7 @@ MOST_BYTES = 10 << 30  # of the whole cache, where CURATE_CACHE_SIZE says nothin
 MOST_BATCH_BYTES = 1 << 30  # unpacked; a batch is a few MB
 PATIENCE = 600.0  # seconds to wait for another build that makes the batch we want; then we make it ourselves
 STEP = 0.2  # seconds of it, after which we see whether anybody still waits for us
+PARTIAL = ".partial"  # what the name of a file ends with while it is written
 STALE = 3600.0  # seconds after which nobody is writing a half-written file any more
 LIBRARIES = ("datasets", "detect-secrets", "jinja2", "langdetect", "pyarrow", "tokenizers", "transformers")  # whose versions may change a document
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -87,7 +88,10 @@ class Cache:
 
     def entries(self) -> list[Kept]:
         """What is there, the longest unused first."""
-        return sorted(_kept(f) for f in self.folder.glob("streams/??/*") if f.is_dir())
+        return sorted(k for k in map(_kept, self._folders()) if k)
+
+    def _folders(self) -> list[Path]:
+        return [f for part in _listed(self.folder / "streams") for f in _listed(part) if f.is_dir()]
 
     def prune(self, *, most: int, unused_for: float | None = None) -> list[Kept]:
         """Remove entries, the longest unused first, until ``most`` bytes are left; and those unused for so many seconds.
@@ -104,10 +108,10 @@ class Cache:
 
     def _sweep(self) -> None:
         """Remove what runs that were killed had half-written. What is written is renamed within seconds."""
-        for partial in [*self.folder.glob("streams/??/*/.*.partial"), *self.folder.glob("commits/.*.partial")]:
+        for file in (f for folder in [*self._folders(), self.folder / "commits"] for f in _listed(folder)):
             with suppress(OSError):
-                if time.time() - partial.stat().st_mtime > STALE:
-                    partial.unlink()
+                if file.name.endswith(PARTIAL) and time.time() - file.stat().st_mtime > STALE:
+                    file.unlink()
 
     def clear(self) -> list[Kept]:
         """Remove all that no build works on. Returns what was removed."""
@@ -394,7 +398,7 @@ def _conversation(told: Mapping[str, Any]) -> Conversation:
 
 
 def _write(file: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=file.parent)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=PARTIAL, dir=file.parent)
     try:
         with open(handle, "wb") as stream:
             stream.write(data)
@@ -404,16 +408,27 @@ def _write(file: Path, data: bytes) -> None:
         raise
 
 
-def _kept(folder: Path) -> Kept:
-    files = list(folder.glob("*.batch"))
+def _listed(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where there is none, or no more: others prune at the same time."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _kept(folder: Path) -> Kept | None:
+    """An entry as it is now; None where it is gone."""
+    files, size = _listed(folder), 0
     about: dict[str, Any] = {}
     with suppress(OSError, ValueError):
         about = json.loads((folder / "about.json").read_bytes())
-    size = 0
-    for file in folder.iterdir():
+    for file in files:
         with suppress(OSError):
             size += file.stat().st_size
-    return Kept(folder.stat().st_mtime, folder, size, len(files), about)
+    try:
+        return Kept(folder.stat().st_mtime, folder, size, sum(f.suffix == ".batch" for f in files), about)
+    except OSError:
+        return None
 
 
 def _removed(folder: Path) -> bool:

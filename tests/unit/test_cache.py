@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,3 +88,40 @@ def test_an_answer_of_another_shape_counts_for_nothing(own_cache: Path) -> None:
         assert "pinned:x" not in cache.Cache(own_cache).memo(), body
     file.write_bytes(kept)
     assert cache.Cache(own_cache).memo()["pinned:x"] == [1, 2]
+
+
+def entry(folder: Path, number: int) -> Path:
+    """A stream of one batch, as far as a list is concerned."""
+    place = folder / "streams" / f"{number % 256:02x}" / f"{number:064x}"
+    place.mkdir(parents=True)
+    (place / "000000.batch").write_bytes(b"x" * 10)
+    (place / "about.json").write_text(json.dumps({"source": f"s{number}", "dataset": "d", "revision": None, "license": None, "tokenizer": "t"}))
+    return place
+
+
+@pytest.fixture
+def gone_when_looked_into(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An entry that another process removes just before anybody lists its files."""
+    place = entry(own_cache, 1)
+
+    def looked(look: Callable[[Any], Any], path: Any = ".") -> Any:
+        if path in (place, str(place)) and place.exists():
+            place.rename(own_cache / "elsewhere")
+        return look(path)
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, partial(looked, getattr(os, name)))
+    return place
+
+
+def test_an_entry_that_goes_while_it_is_listed_is_not_there(own_cache: Path, gone_when_looked_into: Path) -> None:
+    stays = entry(own_cache, 2)
+    assert [k.folder for k in cache.Cache(own_cache).entries()] == [stays]
+    assert not gone_when_looked_into.exists()
+
+
+def test_an_entry_that_goes_while_another_is_pruned_is_not_there(own_cache: Path, gone_when_looked_into: Path) -> None:
+    goes = entry(own_cache, 2)
+    cache.Cache(own_cache).prune(most=0)
+    assert not gone_when_looked_into.exists()
+    assert not goes.exists()
