@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 BATCH = b"curate-batch/1"
 ANSWER = b"curate-answer/1"
+ANSWERS = "commits"  # the folder of what adapters learned about commits
 MOST_BYTES = 10 << 30  # of the whole cache, where CURATE_CACHE_SIZE says nothing else
 MOST_BATCH_BYTES = 1 << 30  # unpacked; a batch is a few MB
 PATIENCE = 600.0  # seconds to wait for another build that makes the batch we want; then we make it ourselves
@@ -93,34 +94,38 @@ class Cache:
     def _folders(self) -> list[Path]:
         return [f for part in _listed(self.folder / "streams") for f in _listed(part) if f.is_dir()]
 
-    def prune(self, *, most: int, unused_for: float | None = None) -> list[Kept]:
-        """Remove entries, the longest unused first, until ``most`` bytes are left; and those unused for so many seconds.
-        An entry that a build works on stays. Returns what was removed."""
+    def answers(self) -> list[Answer]:
+        """What is kept about commits."""
+        return [a for a in map(_answer, _listed(self.folder / ANSWERS)) if a]
+
+    def prune(self, *, most: int, unused_for: float | None = None) -> list[Kept | Answer]:
+        """Remove entries and answers, the longest unused first, until ``most`` bytes are left; and those unused for so many
+        seconds. An entry that a build works on stays. Returns what was removed."""
         self._sweep()
-        found, gone = self.entries(), []
+        found: list[Kept | Answer] = [*self.entries(), *self.answers()]
+        gone: list[Kept | Answer] = []
         total = sum(k.bytes for k in found)
-        for kept in found:
+        for kept in sorted(found, key=lambda k: k.used):
             old = unused_for is not None and time.time() - kept.used > unused_for
-            if (old or total > most) and _removed(kept.folder):
+            if (old or total > most) and kept.remove():
                 total -= kept.bytes
                 gone.append(kept)
         return gone
 
     def _sweep(self) -> None:
         """Remove what runs that were killed had half-written. What is written is renamed within seconds."""
-        for file in (f for folder in [*self._folders(), self.folder / "commits"] for f in _listed(folder)):
+        for file in (f for folder in [*self._folders(), self.folder / ANSWERS] for f in _listed(folder)):
             with suppress(OSError):
                 if file.name.endswith(PARTIAL) and time.time() - file.stat().st_mtime > STALE:
                     file.unlink()
 
-    def clear(self) -> list[Kept]:
+    def clear(self) -> list[Kept | Answer]:
         """Remove all that no build works on. Returns what was removed."""
-        shutil.rmtree(self.folder / "commits", ignore_errors=True)
         return self.prune(most=0, unused_for=-1)
 
     def memo(self) -> Memo:
         """What adapters learned about a commit, from earlier runs too."""
-        return Memo(self.folder / "commits", self.say)
+        return Memo(self.folder / ANSWERS, self.say)
 
 
 @dataclass(frozen=True, order=True)
@@ -132,6 +137,34 @@ class Kept:
     bytes: int
     batches: int
     about: Mapping[str, Any] = field(compare=False)
+
+    def remove(self) -> bool:
+        """Remove it, unless a build is at it. Whether it is gone."""
+        import filelock
+
+        lock = filelock.FileLock(self.folder.with_suffix(".lock"), timeout=0)
+        try:
+            with lock:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.with_suffix(".lock").unlink(missing_ok=True)
+        except (filelock.Timeout, OSError):
+            return False
+        return not self.folder.exists()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a source said about one of its commits: when that was last used (seconds since 1970), and its size."""
+
+    used: float
+    file: Path
+    bytes: int
+
+    def remove(self) -> bool:
+        """Remove it; a build that is at it has it in memory. Whether it is gone."""
+        with suppress(OSError):
+            self.file.unlink(missing_ok=True)
+        return not self.file.exists()
 
 
 @dataclass(frozen=True)
@@ -283,6 +316,8 @@ class Memo(MutableMapping[str, Any]):
             asked, answer = json.loads(unsealed(ANSWER, file.read_bytes()))
             if asked != key:
                 raise ValueError("it is of something else")
+            with suppress(OSError):
+                os.utime(file)
             return answer
         except FileNotFoundError:
             pass
@@ -431,18 +466,12 @@ def _kept(folder: Path) -> Kept | None:
         return None
 
 
-def _removed(folder: Path) -> bool:
-    """Remove an entry, unless a build is at it."""
-    import filelock
-
-    lock = filelock.FileLock(folder.with_suffix(".lock"), timeout=0)
+def _answer(file: Path) -> Answer | None:
     try:
-        with lock:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.with_suffix(".lock").unlink(missing_ok=True)
-    except (filelock.Timeout, OSError):
-        return False
-    return not folder.exists()
+        facts = file.stat()
+    except OSError:
+        return None
+    return Answer(facts.st_mtime, file, facts.st_size)
 
 
 def size_limit() -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from curator.build import Care
-    from curator.cache import Kept
+    from curator.cache import Answer, Kept
     from curator.catalog import Catalog
     from curator.data import Resolved
     from curator.lock import Lock
@@ -203,11 +203,12 @@ def list_kept(as_json: bool) -> None:
 
     store = Cache.find()
     found = store.entries()
+    size = sum(k.bytes for k in found) + sum(a.bytes for a in store.answers())
     if as_json:
-        print_json({"folder": str(store.folder), "bytes": sum(k.bytes for k in found), "entries": [_facts(k) for k in found]})
+        print_json({"folder": str(store.folder), "bytes": size, "entries": [_facts(k) for k in found]})
         return
     _print_kept(found)
-    click.echo(f"{len(found)} streams, {_size(sum(k.bytes for k in found))} in {store.folder}")
+    click.echo(f"{len(found)} streams, {_size(size)} in {store.folder}")
 
 
 @cache.command()
@@ -218,8 +219,7 @@ def prune(max_size: str | None, days: float | None) -> None:
     from curator.cache import Cache, parsed_size, size_limit
 
     most = parsed_size(max_size) if max_size else size_limit()
-    gone = Cache.find().prune(most=most, unused_for=None if days is None else days * 86400)
-    click.echo(f"removed {len(gone)} streams, {_size(sum(k.bytes for k in gone))}")
+    _tell_removed(Cache.find().prune(most=most, unused_for=None if days is None else days * 86400))
 
 
 @cache.command()
@@ -227,8 +227,13 @@ def clear() -> None:
     """Remove everything that no running build is at."""
     from curator.cache import Cache
 
-    gone = Cache.find().clear()
-    click.echo(f"removed {len(gone)} streams, {_size(sum(k.bytes for k in gone))}")
+    _tell_removed(Cache.find().clear())
+
+
+def _tell_removed(gone: Sequence[Kept | Answer]) -> None:
+    from curator.cache import Kept
+
+    click.echo(f"removed {sum(isinstance(k, Kept) for k in gone)} streams, {_size(sum(k.bytes for k in gone))}")
 
 
 def _facts(kept: Kept) -> dict[str, Any]:

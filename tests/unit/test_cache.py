@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -125,3 +126,53 @@ def test_an_entry_that_goes_while_another_is_pruned_is_not_there(own_cache: Path
     cache.Cache(own_cache).prune(most=0)
     assert not gone_when_looked_into.exists()
     assert not goes.exists()
+
+
+def answer(folder: Path, name: str, *, bytes: int, days_ago: float) -> Path:
+    """Something kept about a commit, as far as sizes are concerned."""
+    file = folder / "commits" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"x" * bytes)
+    os.utime(file, (time.time() - 86400 * days_ago,) * 2)
+    return file
+
+
+def listed(run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run("cache", "list", "--json")[1])
+    return found
+
+
+def test_what_is_kept_about_commits_counts_and_is_pruned_by_its_last_use(run: Run, own_cache: Path) -> None:
+    stream = entry(own_cache, 1)
+    (stream / "000000.batch").write_bytes(b"x" * 5000)
+    os.utime(stream, (time.time() - 86400 * 5,) * 2)
+    old, new = answer(own_cache, "old", bytes=3000, days_ago=9), answer(own_cache, "new", bytes=2000, days_ago=1)
+    size = 10_000 + (stream / "about.json").stat().st_size
+    assert listed(run)["bytes"] == size
+    assert run("cache", "prune", "--max-size", size)[1] == "removed 0 streams, 0 B\n"
+    assert run("cache", "prune", "--max-size", size - 1)[1] == "removed 0 streams, 3 KiB\n"
+    assert (old.exists(), stream.exists(), new.exists()) == (False, True, True)
+    assert run("cache", "prune", "--max-size", 2000)[1] == "removed 1 streams, 5 KiB\n"
+    assert (stream.exists(), new.exists()) == (False, True)
+    run("cache", "prune", "--unused", 2)
+    assert new.exists()
+    run("cache", "prune", "--unused", 0.5)
+    assert not new.exists()
+
+
+def test_a_cleared_cache_has_nothing(run: Run, own_cache: Path) -> None:
+    entry(own_cache, 1)
+    answer(own_cache, "new", bytes=10, days_ago=0)
+    answer(own_cache, ".half.partial", bytes=10, days_ago=0)
+    assert run("cache", "clear")[0] == 0
+    assert not [p for p in own_cache.rglob("*") if p.is_file()]
+    assert listed(run)["bytes"] == 0
+
+
+def test_an_answer_that_is_used_again_is_young_again(own_cache: Path) -> None:
+    cache.Cache(own_cache).memo()["pinned:x"] = 1
+    (file,) = own_cache.glob("commits/*")
+    os.utime(file, (1, 1))
+    assert cache.Cache(own_cache).memo()["pinned:x"] == 1
+    cache.Cache(own_cache).prune(most=1 << 30, unused_for=3600)
+    assert file.exists()
