@@ -45,6 +45,7 @@ STEP = 0.2  # seconds of it, after which we see whether anybody still waits for 
 PARTIAL = ".partial"  # what the name of a file ends with while it is written
 STALE = 3600.0  # seconds after which nobody is writing a half-written file any more
 LIBRARIES = ("datasets", "detect-secrets", "jinja2", "langdetect", "pyarrow", "tokenizers", "transformers")  # whose versions may change a document
+ABOUT = ("source", "dataset", "revision", "license", "tokenizer")  # what a list of streams tells of each
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 Note = Callable[[str], None]
 
@@ -72,13 +73,8 @@ class Cache:
     def entry(self, stream: Stream, resolved: Resolved, tokenizer: Identity) -> Entry:
         """The place of one stream."""
         facts = fingerprint(stream, resolved, tokenizer)
-        about = {
-            "source": stream.key,
-            "dataset": stream.source.card.place,
-            "revision": resolved.revision,
-            "license": resolved.license or stream.source.card.license,
-            "tokenizer": tokenizer.id,
-        }
+        card = stream.source.card
+        about = dict(zip(ABOUT, (stream.key, card.place, resolved.revision, resolved.license or card.license, tokenizer.id), strict=True))
         return Entry(self, self.folder / "streams" / facts[:2] / facts, stream, resolved, about)
 
     def say(self, line: str) -> None:
@@ -136,7 +132,7 @@ class Kept:
     folder: Path
     bytes: int
     batches: int
-    about: Mapping[str, Any] = field(compare=False)
+    about: Mapping[str, str | None] = field(compare=False)  # what ABOUT names; None where it is not known
 
     def remove(self) -> bool:
         """Remove it, unless a build is at it. Whether it is gone."""
@@ -454,16 +450,22 @@ def _listed(folder: Path) -> list[Path]:
 def _kept(folder: Path) -> Kept | None:
     """An entry as it is now; None where it is gone."""
     files, size = _listed(folder), 0
-    about: dict[str, Any] = {}
-    with suppress(OSError, ValueError):
-        about = json.loads((folder / "about.json").read_bytes())
     for file in files:
         with suppress(OSError):
             size += file.stat().st_size
     try:
-        return Kept(folder.stat().st_mtime, folder, size, sum(f.suffix == ".batch" for f in files), about)
+        return Kept(folder.stat().st_mtime, folder, size, sum(f.suffix == ".batch" for f in files), _about(folder / "about.json"))
     except OSError:
         return None
+
+
+def _about(file: Path) -> dict[str, str | None]:
+    """What a stream is, for a reader; None for each thing that the file does not tell as text."""
+    told: Any = None
+    with suppress(OSError, ValueError, RecursionError):
+        told = json.loads(file.read_bytes())
+    known = told if isinstance(told, dict) else {}
+    return {name: known[name] if isinstance(known.get(name), str) else None for name in ABOUT}
 
 
 def _answer(file: Path) -> Answer | None:

@@ -176,3 +176,31 @@ def test_an_answer_that_is_used_again_is_young_again(own_cache: Path) -> None:
     assert cache.Cache(own_cache).memo()["pinned:x"] == 1
     cache.Cache(own_cache).prune(most=1 << 30, unused_for=3600)
     assert file.exists()
+
+
+UNKNOWN = dict.fromkeys(("source", "dataset", "revision", "license", "tokenizer"))
+
+
+@pytest.mark.parametrize(
+    ("about", "known"),
+    [
+        (b"", {}),
+        (b"{", {}),
+        (b"\xff", {}),
+        (b"[1]", {}),
+        (b'"x"', {}),
+        (b"null", {}),
+        (b"[" * 100_000, {}),
+        (b'{"source": 5, "dataset": ["x"], "revision": {"a": 1}, "license": true, "tokenizer": null}', {}),
+        (b'{"source": "s", "key": "k", "bytes": "many", "used": 7}', {"source": "s"}),
+    ],
+)
+def test_a_stream_whose_description_is_of_another_shape_is_listed_as_unknown(about: bytes, known: dict[str, str], run: Run, own_cache: Path) -> None:
+    place = entry(own_cache, 1)
+    (place / "about.json").write_bytes(about)
+    code, out, err = run("cache", "list")
+    assert code == 0, err
+    assert out.splitlines()[1].split()[:4] == [known.get("source", "?"), "?", "?", "?"]
+    (found,) = listed(run)["entries"]
+    assert {k: found[k] for k in UNKNOWN} == UNKNOWN | known
+    assert (found["key"], found["batches"], found["bytes"]) == (place.name, 1, 10 + len(about))
