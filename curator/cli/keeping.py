@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.options import catalog_option, find_catalog, json_option
-from curator.cli.output import console, print_json, say
+from curator.cli.output import print_json, print_table, say
 from curator.errors import ANSWER_IS_NO, UsageError
 
 if TYPE_CHECKING:
@@ -242,17 +242,9 @@ def _facts(kept: Kept) -> dict[str, Any]:
 
 
 def _print_kept(found: Sequence[Kept]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("source", "dataset", "revision", "tokenizer", "used"):
-        table.add_column(name, overflow="fold")
-    table.add_column("size", justify="right", no_wrap=True)
-    for row in map(_facts, found):
-        words = [str(row.get(k) or "?") for k in ("source", "dataset", "revision", "tokenizer")]
-        words[2] = words[2][:12]
-        table.add_row(*words, row["used"][:16], _size(row["bytes"]))
-    console().print(table)
+    longest = {"source": None, "dataset": None, "revision": 12, "tokenizer": None, "used": 16}
+    rows = [[*((row[name] or "?")[:most] for name, most in longest.items()), _size(row["bytes"])] for row in map(_facts, found)]
+    print_table(list(longest), ["size"], rows)
 
 
 def _size(count: int) -> str:

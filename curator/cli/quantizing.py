@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.options import json_option
-from curator.cli.output import console, print_json, say
+from curator.cli.output import print_json, print_table, say
 from curator.errors import ANSWER_IS_NO
 
 if TYPE_CHECKING:
@@ -178,8 +178,6 @@ def verify_checkpoint(folder: Path, source: str, as_json: bool) -> None:
 
 
 def _print_plan(plan: Mapping[str, Any], *, as_json: bool) -> None:
-    from rich.table import Table
-
     from curator.quantize.run import kinds
 
     if as_json:
@@ -189,13 +187,7 @@ def _print_plan(plan: Mapping[str, Any], *, as_json: bool) -> None:
         click.echo(f"{row['module']}\t{row['how']}")
     for row in plan["smoothed"]:
         click.echo(f"{row['layer']}\tsmoothed, balanced at {len(row['balanced'])}: {', '.join(row['balanced'][:3])}{', …' * (len(row['balanced']) > 3)}")
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("quantized", "how"):
-        table.add_column(name, overflow="fold")
-    table.add_column("modules", justify="right", no_wrap=True)
-    for kind in kinds(plan["quantized"]):
-        table.add_row(kind["module"], kind["how"], f"{kind['count']:,}")
-    console().print(table)
+    print_table(("quantized", "how"), ["modules"], [(k["module"], k["how"], f"{k['count']:,}") for k in kinds(plan["quantized"])])
     counts = f"{len(plan['quantized']):,} modules quantized, {len(plan['smoothed']):,} layers smoothed, {len(plan['left']):,} linear layers left"
     click.echo(f"\n{plan['recipe']}: {counts}; {plan['calibration_samples']:,} samples to calibrate on, {plan['held_out_samples']:,} held out")
 

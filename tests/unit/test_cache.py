@@ -204,3 +204,9 @@ def test_a_stream_whose_description_is_of_another_shape_is_listed_as_unknown(abo
     (found,) = listed(run)["entries"]
     assert {k: found[k] for k in UNKNOWN} == UNKNOWN | known
     assert (found["key"], found["batches"], found["bytes"]) == (place.name, 1, 10 + len(about))
+
+
+def test_a_stream_whose_name_is_not_utf_8_is_listed_and_its_commit_shortened(run: Run, own_cache: Path) -> None:
+    (entry(own_cache, 1) / "about.json").write_bytes(rb'{"source": "a\udcff", "revision": "0123456789abcdef0123456789abcdef01234567"}')
+    assert run("cache", "list")[1].splitlines()[1].split()[:4] == ["a\\xdcff", "?", "0123456789ab", "?"]
+    assert listed(run)["entries"][0]["source"] == "a\udcff"
