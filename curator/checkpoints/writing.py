@@ -1,6 +1,6 @@
 """Writes a checkpoint shard by shard beside its place, and goes on where an earlier run was stopped.
 
-The folder ``.NAME.partial`` beside the target keeps finished shards with their digests in ``journal.jsonl``. A run that asks for
+The folder ``.NAME.unfinished`` beside the target keeps finished shards with their digests in ``journal.jsonl``. A run that asks for
 the same thing of the same files takes them over after comparing the digests. When all is there the folder takes its place.
 """
 
@@ -166,7 +166,7 @@ def work_folder(target: Path, job: Any, *, force: bool = False) -> Iterator[Work
     """
     paths.recover(target, called=REPLACED)
     refuse_target(target, force=force)
-    folder = target.parent / f".{target.name}.partial"
+    folder = target.parent / f".{target.name}.unfinished"  # no name that `left_beside` takes for what another target left
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / JOURNAL).open("a+", encoding="utf-8") as journal, ThreadPoolExecutor(1) as settling:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,32 @@ def test_a_checkpoint_takes_nothing_of_a_neighbour_whose_name_begins_alike(tmp_p
     beside(tmp_path / "M", ".old", "model")
     paths.recover(tmp_path / "M", called=writing.REPLACED)
     assert (tmp_path / "M" / "whose").read_text() == "M"
+
+
+@contextmanager
+def stopped(target: Path) -> Iterator[writing.Work]:
+    """A checkpoint into ``target`` that is stopped at the end of the block."""
+    with suppress(KeyboardInterrupt), writing.work_folder(target, "job") as work:
+        yield work
+        raise KeyboardInterrupt
+
+
+def test_a_build_takes_nothing_of_a_checkpoint_whose_name_ends_as_a_folder_of_its_own_does(tmp_path: Path) -> None:
+    shard = writing.Shard(writing.SINGLE, (writing.given("a", "U8", (3,), b"abc"),))
+    with stopped(tmp_path / "B.iter_001") as work:
+        work.add(shard)
+    with artifact.new_folder(tmp_path / "B"):
+        pass
+    with stopped(tmp_path / "B.iter_001") as work:
+        assert list(work.finished) == [shard.name]
+
+
+def test_a_checkpoint_takes_nothing_of_a_build_that_is_under_way(tmp_path: Path) -> None:
+    with artifact.new_folder(tmp_path / "B") as folder:
+        (folder / "mine").touch()
+        with stopped(folder.with_name(folder.stem[1:])):
+            pass
+        assert (folder / "mine").exists()
 
 
 def a_build(target: Path, says: str = "old") -> Path:
@@ -96,11 +123,11 @@ def test_a_replacement_of_a_checkpoint_that_fails_puts_the_old_one_back(tmp_path
     target = tmp_path / "M"
     target.mkdir()
     (target / writing.MANIFESTS[0]).write_text("old")
-    replacing_fails(monkeypatch, lambda source, _: source.suffix == ".partial")
+    replacing_fails(monkeypatch, lambda source, _: source.suffix == ".unfinished")
     with pytest.raises(OSError, match=os.strerror(errno.EIO)), writing.work_folder(target, "job", force=True) as work:
         (work.folder / writing.MANIFESTS[0]).write_text("new")
     assert (target / writing.MANIFESTS[0]).read_text() == "old"
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".M.partial", "M"]  # what was made is kept for the next run
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".M.unfinished", "M"]  # what was made is kept for the next run
 
 
 @pytest.mark.parametrize("force", [True, False])

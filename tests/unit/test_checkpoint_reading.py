@@ -190,7 +190,7 @@ def test_a_run_that_was_killed_before_the_last_rename_keeps_what_it_made(tmp_pat
         patch.setattr(paths, "take_place", killed)
         with pytest.raises(KeyboardInterrupt), writing.work_folder(tmp_path / "out", "job") as work:
             writing.write_checkpoint(work, shards, progress=lambda *_: None)
-    inode = (tmp_path / ".out.partial" / shards[0].name).stat().st_ino
+    inode = (tmp_path / ".out.unfinished" / shards[0].name).stat().st_ino
     with writing.work_folder(tmp_path / "out", "job") as work:
         writing.write_checkpoint(work, shards, progress=lambda *_: None)
     assert (tmp_path / "out" / shards[0].name).stat().st_ino == inode
