@@ -28,7 +28,6 @@ FORMAT = "curate-build/1"
 ROWS_PER_FILE = 4096
 MANIFEST = "manifest.json"
 ELSEWHERE = "choose another --out"
-REPLACED = "build"  # what a replaced folder is called until its replacement stands
 
 
 class Placed(NamedTuple):
@@ -202,7 +201,7 @@ def claimed(target: Path, *, otherwise: str = ELSEWHERE) -> Iterator[None]:
 
 def recover(target: Path) -> None:
     """Put a build back that was being replaced when its replacer was killed, and remove what was half-written."""
-    paths.recover(target, called=REPLACED)
+    paths.recover(target)
     for partial in paths.left_beside(target, ".partial"):
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -222,7 +221,7 @@ def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, wha
             yield folder
             folder.chmod(0o755)
             _settle(folder)
-            paths.take_place(folder, target, called=REPLACED)
+            paths.take_place(folder, target)
         except OSError as error:
             if error.errno in paths.UNWRITABLE:
                 room = "make room, or " if error.errno in paths.FULL else ""

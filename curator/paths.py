@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from curator.errors import UsageError
@@ -29,20 +30,20 @@ def left_beside(target: Path, suffix: str) -> list[Path]:
     return [p for p in target.parent.glob(f".*{suffix}") if own.fullmatch(p.name)]
 
 
-def take_place(folder: Path, target: Path, *, called: str) -> None:
-    """Rename ``folder`` to its place. What stands there waits beside it, as ``called`` in a folder of its own. Where its replacement
-    fails it is put back; where that fails too, it is kept, and a UsageError names it."""
+def take_place(folder: Path, target: Path) -> None:
+    """Rename ``folder`` to its place. What stands there waits beside it, in a folder of its own. Where its replacement fails it is
+    put back; where that fails too, it is kept, and a UsageError names it."""
     if not os.path.lexists(target):
         os.replace(folder, target)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    kept = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent)) / target.name
     try:
-        os.replace(target, old / called)
+        os.replace(target, kept)
         os.replace(folder, target)
     except BaseException as error:
-        _put_back(old / called, target, error)
+        _put_back(kept, target, error)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(kept.parent, ignore_errors=True)
 
 
 def _put_back(kept: Path, target: Path, cause: BaseException) -> None:
@@ -56,14 +57,16 @@ def _put_back(kept: Path, target: Path, cause: BaseException) -> None:
     kept.parent.rmdir()
 
 
-def recover(target: Path, *, called: str) -> None:
-    """Put back what was being replaced when its replacer was killed, and finish removing what was replaced. What something else
-    than its replacement keeps from its place stays."""
+def recover(target: Path) -> None:
+    """Put back what was being replaced when its replacer was killed, of whatever kind it is, and finish removing what was replaced.
+    What something else than its replacement keeps from its place stays, and what another user may alone look into."""
     for old in left_beside(target, ".old"):
-        if (old / called).is_dir() and not os.path.lexists(target):
-            os.replace(old / called, target)
-        if _is_replaced(old / called, target):
-            shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):
+            kept = next(old.iterdir(), old / target.name)
+            if kept.is_dir() and not os.path.lexists(target):
+                os.replace(kept, target)
+            if _is_replaced(kept, target):
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _is_replaced(kept: Path, target: Path) -> bool:

@@ -25,7 +25,6 @@ from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, 
 from curator.errors import UsageError
 
 JOURNAL = "journal.jsonl"
-REPLACED = "model"  # what a replaced folder is called until its replacement stands
 MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
 OTHER_WEIGHTS = (".safetensors", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack", *PICKLES)
 UNWRITABLE = paths.UNWRITABLE | {errno.ENOTDIR, errno.EEXIST}
@@ -164,7 +163,7 @@ def work_folder(target: Path, job: Any, *, force: bool = False) -> Iterator[Work
     ``job`` is what is asked for: a folder that was begun for another job is emptied. Raises UsageError where ``target`` exists
     (``force`` replaces what this module wrote, and nothing else), cannot be written, or is being written by another process.
     """
-    paths.recover(target, called=REPLACED)
+    paths.recover(target)
     refuse_target(target, force=force)
     folder = target.parent / f".{target.name}.unfinished"  # no name that `left_beside` takes for what another target left
     try:
@@ -174,7 +173,7 @@ def work_folder(target: Path, job: Any, *, force: bool = False) -> Iterator[Work
             work = Work(folder, journal, _resume(folder, journal, _job_id(job)), settling)
             yield work
             work.settle()
-            paths.take_place(folder, target, called=REPLACED)
+            paths.take_place(folder, target)
             (target / JOURNAL).unlink()
     except OSError as error:
         if error.errno in UNWRITABLE:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,11 +38,11 @@ def test_a_build_takes_nothing_of_a_neighbour_whose_name_begins_alike(tmp_path: 
 
 def test_a_checkpoint_takes_nothing_of_a_neighbour_whose_name_begins_alike(tmp_path: Path) -> None:
     theirs = beside(tmp_path / "M.v2", ".old", "model")
-    paths.recover(tmp_path / "M", called=writing.REPLACED)
+    paths.recover(tmp_path / "M")
     assert theirs.is_dir()
     assert not (tmp_path / "M").exists()
     beside(tmp_path / "M", ".old", "model")
-    paths.recover(tmp_path / "M", called=writing.REPLACED)
+    paths.recover(tmp_path / "M")
     assert (tmp_path / "M" / "whose").read_text() == "M"
 
 
@@ -71,6 +72,22 @@ def test_a_checkpoint_takes_nothing_of_a_build_that_is_under_way(tmp_path: Path)
         assert (folder / "mine").exists()
 
 
+@contextmanager
+def refused_checkpoint(target: Path) -> Iterator[None]:
+    with pytest.raises(UsageError, match="was not written by"), writing.work_folder(target, "job", force=True):
+        pass
+    yield
+
+
+@pytest.mark.parametrize("holds", ["build", "model", "B"])
+@pytest.mark.parametrize("comes", [artifact.claimed, refused_checkpoint])
+def test_what_was_being_replaced_is_put_back_by_whatever_comes_next(comes: Callable[[Path], Any], holds: str, tmp_path: Path) -> None:
+    old = beside(tmp_path / "B", ".old", holds)
+    with comes(tmp_path / "B"):
+        assert (tmp_path / "B" / "whose").read_text() == "B"
+    assert not old.exists()
+
+
 def a_build(target: Path, says: str = "old") -> Path:
     target.mkdir()
     (target / artifact.MANIFEST).write_text(says)
@@ -89,20 +106,29 @@ def replacing_fails(patch: pytest.MonkeyPatch, fails: Callable[[Path, Path], boo
     patch.setattr(os, "replace", failing)
 
 
+def test_what_the_next_run_cannot_put_back_either_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = beside(tmp_path / "B", ".old", "B")
+    replacing_fails(monkeypatch, lambda source, _: source.parent == old)
+    with artifact.new_folder(tmp_path / "B"):
+        pass
+    assert (old / "B" / "whose").read_text() == "B"
+
+
 def test_an_old_build_that_cannot_be_put_back_is_kept_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = a_build(tmp_path / "B")
     replacing_fails(monkeypatch, lambda _, place: place == target)
     with pytest.raises(UsageError, match="kept in") as raised, artifact.new_folder(target, force=True) as folder:
         (folder / artifact.MANIFEST).write_text("new")
     (old,) = tmp_path.glob(".B.*.old")
-    assert str(old / "build") in str(raised.value)
-    assert (old / "build" / artifact.MANIFEST).read_text() == "old"
+    (kept,) = old.iterdir()
+    assert str(kept) in str(raised.value)
+    assert (kept / artifact.MANIFEST).read_text() == "old"
     assert not list(tmp_path.glob(".B.*.partial"))
     monkeypatch.undo()
     target.mkdir()
     (target / "mine").write_text("in the way")
     with artifact.claimed(target):
-        assert (old / "build" / artifact.MANIFEST).read_text() == "old"
+        assert (kept / artifact.MANIFEST).read_text() == "old"
     (target / "mine").unlink()
     target.rmdir()
     with artifact.claimed(target):
