@@ -64,7 +64,7 @@ def quantize(
     Two samples of the build are held out: smoothing is proved on them before anything is rounded. The tokens that each expert
     receives are counted; experts with too few end the run with code 4, after everything is written.
     """
-    from curator import artifact
+    from curator import artifact, paths
     from curator.quantize import checkpoint, distributed, library, oneshot, run
 
     library.require()
@@ -88,7 +88,7 @@ def quantize(
     )
     with distributed.joined(), ExitStack() as stack:
         if out is not None and not dry_run and distributed.rank() == 0:
-            stack.enter_context(artifact.claimed(out))  # before the work: two runs into one folder, or a folder that cannot be written
+            stack.enter_context(paths.claimed(out))  # before the work: two runs into one folder, or a folder that cannot be written
         prepared = run.prepare(request, note=lambda line: say(f"note: {line}"))
         if dry_run or out is None:
             _print_plan(run.plan(prepared), as_json=as_json)

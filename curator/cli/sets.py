@@ -53,7 +53,7 @@ def build(
 ) -> None:
     """Turn a mix into a calibration set. What it pulls is kept: a build that was interrupted goes on where it was.
     Where the mix has a lock, its commits are taken."""
-    from curator import artifact
+    from curator import artifact, paths
     from curator import build as building
 
     if offline and frozen:
@@ -67,7 +67,7 @@ def build(
     place = None if offline else lock_place(file, lock_file)
     care = locked(care, place, frozen=frozen, update=update)
     refuse_unknown(update, file, catalog)
-    with artifact.claimed(target):
+    with paths.claimed(target):
         artifact.refuse_target(target, force=force)
         if offline:
             say(f"reading {file.name}, measuring what the starter corpus can fill")

@@ -26,11 +26,11 @@ def beside(target: Path, suffix: str, holds: str) -> Path:
 
 def test_a_build_takes_nothing_of_a_neighbour_whose_name_begins_alike(tmp_path: Path) -> None:
     theirs = [beside(tmp_path / "B.v2", suffix, "build") for suffix in (".old", ".partial")]
-    artifact.recover(tmp_path / "B")
+    paths.recover(tmp_path / "B")
     assert not (tmp_path / "B").exists()
     assert all(folder.is_dir() for folder in theirs)
     mine = beside(tmp_path / "B", ".old", "build"), beside(tmp_path / "B", ".partial", "x")
-    artifact.recover(tmp_path / "B")
+    paths.recover(tmp_path / "B")
     assert (tmp_path / "B" / "whose").read_text() == "B"
     assert not any(folder.exists() for folder in mine)
     assert all(folder.is_dir() for folder in theirs)
@@ -80,7 +80,7 @@ def refused_checkpoint(target: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("holds", ["build", "model", "B"])
-@pytest.mark.parametrize("comes", [artifact.claimed, refused_checkpoint])
+@pytest.mark.parametrize("comes", [paths.claimed, refused_checkpoint])
 def test_what_was_being_replaced_is_put_back_by_whatever_comes_next(comes: Callable[[Path], Any], holds: str, tmp_path: Path) -> None:
     old = beside(tmp_path / "B", ".old", holds)
     with comes(tmp_path / "B"):
@@ -127,11 +127,11 @@ def test_an_old_build_that_cannot_be_put_back_is_kept_and_named(tmp_path: Path, 
     monkeypatch.undo()
     target.mkdir()
     (target / "mine").write_text("in the way")
-    with artifact.claimed(target):
+    with paths.claimed(target):
         assert (kept / artifact.MANIFEST).read_text() == "old"
     (target / "mine").unlink()
     target.rmdir()
-    with artifact.claimed(target):
+    with paths.claimed(target):
         assert (target / artifact.MANIFEST).read_text() == "old"
 
 
