@@ -89,6 +89,7 @@ def quantize(
     with distributed.joined(), ExitStack() as stack:
         if out is not None and not dry_run and distributed.rank() == 0:
             stack.enter_context(paths.claimed(out))  # before the work: two runs into one folder, or a folder that cannot be written
+            artifact.refuse_target(out, force=force, **_kind(checkpoint.MANIFEST, ledger_only=ledger_only))  # what the claim may have put back
         prepared = run.prepare(request, note=lambda line: say(f"note: {line}"))
         if dry_run or out is None:
             _print_plan(run.plan(prepared), as_json=as_json)
