@@ -119,9 +119,9 @@ class Cache:
         """Remove all that no build works on. Returns what was removed."""
         return self.prune(most=0, unused_for=-1)
 
-    def memo(self) -> Memo:
-        """What adapters learned about a commit, from earlier runs too."""
-        return Memo(self.folder / ANSWERS, self.say)
+    def memo(self, adapter: str) -> Memo:
+        """What an adapter learned about commits, from earlier runs too."""
+        return Memo(self.folder / ANSWERS, f"{own_code()} {adapter} {plugins.code('adapters', adapter)}", self.say)
 
 
 @dataclass(frozen=True, order=True)
@@ -294,10 +294,12 @@ def own_code() -> str:
 
 
 class Memo(MutableMapping[str, Any]):
-    """A dictionary whose answers about a pinned commit (keys that begin with ``pinned:``, values of plain JSON) outlive the run."""
+    """A dictionary whose answers about a pinned commit (keys that begin with ``pinned:``, values of plain JSON) outlive the run, where
+    it has a folder. ``code`` is all that shapes an answer."""
 
-    def __init__(self, folder: Path | None = None, note: Note = silent) -> None:
+    def __init__(self, folder: Path | None = None, code: str = "", note: Note = silent) -> None:
         self._folder = folder
+        self._code = code
         self._note = note
         self._known: dict[str, Any] = {}
 
@@ -342,7 +344,7 @@ class Memo(MutableMapping[str, Any]):
     def _file(self, key: str) -> Path | None:
         if self._folder is None or not key.startswith("pinned:"):
             return None
-        return self._folder / f"{hashlib.sha256(f'{own_code()} {key}'.encode()).hexdigest()}.answer"
+        return self._folder / f"{hashlib.sha256(f'{self._code} {key}'.encode()).hexdigest()}.answer"
 
 
 def sealed(kind: bytes, body: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from curator import cache
+from curator import cache, plugins
 from tests.conftest import prose
 
 Run = Callable[..., tuple[int, str, str]]
@@ -80,15 +80,15 @@ def test_a_damaged_answer_about_a_commit_is_named_and_asked_again(
 
 
 def test_an_answer_of_another_shape_counts_for_nothing(own_cache: Path) -> None:
-    asked = cache.Cache(own_cache).memo()
+    asked = cache.Cache(own_cache).memo("hub")
     asked["pinned:x"] = [1, 2]
     (file,) = own_cache.glob("commits/*")
     kept = file.read_bytes()
     for body in (b'["pinned:x"]', b'"pinned:x"', b"7", b"null", b"[" * 100_000, b'{"key": "pinned:x", "value": null}', b'["pinned:y", 1]', b"\xff"):
         file.write_bytes(cache.sealed(cache.ANSWER, body))
-        assert "pinned:x" not in cache.Cache(own_cache).memo(), body
+        assert "pinned:x" not in cache.Cache(own_cache).memo("hub"), body
     file.write_bytes(kept)
-    assert cache.Cache(own_cache).memo()["pinned:x"] == [1, 2]
+    assert cache.Cache(own_cache).memo("hub")["pinned:x"] == [1, 2]
 
 
 def entry(folder: Path, number: int) -> Path:
@@ -169,11 +169,20 @@ def test_a_cleared_cache_has_nothing(run: Run, own_cache: Path) -> None:
     assert listed(run)["bytes"] == 0
 
 
+def test_an_answer_is_of_one_adapter_and_its_code(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.Cache(own_cache).memo("hub")["pinned:x"] = 1
+    assert "pinned:x" not in cache.Cache(own_cache).memo("files")
+    with monkeypatch.context() as patch:
+        patch.setattr(plugins, "code", lambda *_: "mended")
+        assert "pinned:x" not in cache.Cache(own_cache).memo("hub")
+    assert cache.Cache(own_cache).memo("hub")["pinned:x"] == 1
+
+
 def test_an_answer_that_is_used_again_is_young_again(own_cache: Path) -> None:
-    cache.Cache(own_cache).memo()["pinned:x"] = 1
+    cache.Cache(own_cache).memo("hub")["pinned:x"] = 1
     (file,) = own_cache.glob("commits/*")
     os.utime(file, (1, 1))
-    assert cache.Cache(own_cache).memo()["pinned:x"] == 1
+    assert cache.Cache(own_cache).memo("hub")["pinned:x"] == 1
     cache.Cache(own_cache).prune(most=1 << 30, unused_for=3600)
     assert file.exists()
 
