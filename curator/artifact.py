@@ -30,8 +30,6 @@ ROWS_PER_FILE = 4096
 MANIFEST, COVERAGE = "manifest.json", "coverage.json"
 MOST_FAULTS = 5  # of one file that are told one by one
 NEEDED = (COVERAGE, "coverage/tokens.parquet", "documents.parquet", "quarantine.jsonl", "samples.parquet")
-ELSEWHERE = "choose another --out"
-REPLACED = "build"  # what a replaced folder is called until its replacement stands
 
 
 class Placed(NamedTuple):
@@ -176,45 +174,13 @@ def flat_ids(samples: Sequence[Sample]) -> NDArray[Any]:
 
 
 @contextmanager
-def claimed(target: Path, *, otherwise: str = ELSEWHERE) -> Iterator[None]:
-    """Have a target to oneself, and clear up what runs that were killed left beside it; within a claim, a claim is free.
-
-    Raises UsageError where another run is writing there, or nothing can be written; it ends with ``otherwise``, what to do then."""
-    import filelock
-
-    lock = filelock.FileLock(target.parent / f".{target.name}.lock", timeout=0, is_singleton=True, thread_local=False)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except filelock.Timeout:
-        raise UsageError(f"{target}: another run is writing there; wait for it, or {otherwise}") from None
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}; {otherwise}") from None
-    try:
-        if lock.lock_counter == 1:
-            recover(target)
-        yield
-    finally:
-        if lock.lock_counter == 1:
-            Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-
-
-def recover(target: Path) -> None:
-    """Put a build back that was being replaced when its replacer was killed, and remove what was half-written."""
-    paths.recover(target, called=REPLACED)
-    for partial in paths.left_beside(target, ".partial"):
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextmanager
-def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, what: str = "build", otherwise: str = ELSEWHERE) -> Iterator[Path]:
+def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, what: str = "build", otherwise: str = paths.ELSEWHERE) -> Iterator[Path]:
     """A folder beside ``target`` that takes its place when the block ends well, and is gone when it does not.
 
     Raises UsageError where ``target`` exists (``force`` replaces a build, and nothing but a build) or cannot be written.
     Another kind of folder than a build has another ``marker``, the file that is written last into it. Errors end with ``otherwise``.
     """
-    with claimed(target, otherwise=otherwise):
+    with paths.claimed(target, otherwise=otherwise):
         refuse_target(target, force=force, marker=marker, what=what)
         folder: Path | None = None
         try:
@@ -222,7 +188,7 @@ def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, wha
             yield folder
             folder.chmod(0o755)
             _settle(folder)
-            paths.take_place(folder, target, called=REPLACED)
+            paths.take_place(folder, target)
         except OSError as error:
             if error.errno in paths.UNWRITABLE:
                 room = "make room, or " if error.errno in paths.FULL else ""

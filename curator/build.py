@@ -171,7 +171,8 @@ def resolve(streams: Sequence[Stream], care: Care) -> tuple[dict[str, Resolved],
 
 
 def _resolve_group(streams: Sequence[Stream], care: Care) -> list[tuple[str, Resolved | SourceError]]:
-    memo = care.cache.memo() if care.cache else Memo()
+    """What streams of one adapter and dataset are, or why that cannot be told."""
+    memo = care.cache.memo(streams[0].source.card.adapter) if care.cache else Memo()
     outcomes: list[tuple[str, Resolved | SourceError]] = []
     for stream in streams:
         adapter, locked = plugins.load("adapters", stream.source.card.adapter), care.locked(stream)

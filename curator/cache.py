@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import struct
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -34,13 +35,17 @@ if TYPE_CHECKING:
     from curator.plan import Stream
     from curator.tokens import Identity
 
-MAGIC = b"curate-batch/1"
+BATCH = b"curate-batch/1"
+ANSWER = b"curate-answer/1"
+ANSWERS = "commits"  # the folder of what adapters learned about commits
 MOST_BYTES = 10 << 30  # of the whole cache, where CURATE_CACHE_SIZE says nothing else
 MOST_BATCH_BYTES = 1 << 30  # unpacked; a batch is a few MB
 PATIENCE = 600.0  # seconds to wait for another build that makes the batch we want; then we make it ourselves
 STEP = 0.2  # seconds of it, after which we see whether anybody still waits for us
+PARTIAL = ".partial"  # what the name of a file ends with while it is written
 STALE = 3600.0  # seconds after which nobody is writing a half-written file any more
-LIBRARIES = ("datasets", "jinja2", "langdetect", "pyarrow", "tokenizers", "transformers")  # whose versions may change a document
+LIBRARIES = ("datasets", "detect-secrets", "jinja2", "langdetect", "pyarrow", "tokenizers", "transformers")  # whose versions may change a document
+ABOUT = ("source", "dataset", "revision", "license", "tokenizer")  # what a list of streams tells of each
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 Note = Callable[[str], None]
 
@@ -68,13 +73,8 @@ class Cache:
     def entry(self, stream: Stream, resolved: Resolved, tokenizer: Identity) -> Entry:
         """The place of one stream."""
         facts = fingerprint(stream, resolved, tokenizer)
-        about = {
-            "source": stream.key,
-            "dataset": stream.source.card.place,
-            "revision": resolved.revision,
-            "license": resolved.license or stream.source.card.license,
-            "tokenizer": tokenizer.id,
-        }
+        card = stream.source.card
+        about = dict(zip(ABOUT, (stream.key, card.place, resolved.revision, resolved.license or card.license, tokenizer.id), strict=True))
         return Entry(self, self.folder / "streams" / facts[:2] / facts, stream, resolved, about)
 
     def say(self, line: str) -> None:
@@ -85,36 +85,43 @@ class Cache:
 
     def entries(self) -> list[Kept]:
         """What is there, the longest unused first."""
-        return sorted(_kept(f) for f in self.folder.glob("streams/??/*") if f.is_dir())
+        return sorted(k for k in map(_kept, self._folders()) if k)
 
-    def prune(self, *, most: int, unused_for: float | None = None) -> list[Kept]:
-        """Remove entries, the longest unused first, until ``most`` bytes are left; and those unused for so many seconds.
-        An entry that a build works on stays. Returns what was removed."""
+    def _folders(self) -> list[Path]:
+        return [f for part in _listed(self.folder / "streams") for f in _listed(part) if f.is_dir()]
+
+    def answers(self) -> list[Answer]:
+        """What is kept about commits."""
+        return [a for a in map(_answer, _listed(self.folder / ANSWERS)) if a]
+
+    def prune(self, *, most: int, unused_for: float | None = None) -> list[Kept | Answer]:
+        """Remove entries and answers, the longest unused first, until ``most`` bytes are left; and those unused for so many
+        seconds. An entry that a build works on stays. Returns what was removed."""
         self._sweep()
-        found, gone = self.entries(), []
+        found: list[Kept | Answer] = [*self.entries(), *self.answers()]
+        gone: list[Kept | Answer] = []
         total = sum(k.bytes for k in found)
-        for kept in found:
+        for kept in sorted(found, key=lambda k: k.used):
             old = unused_for is not None and time.time() - kept.used > unused_for
-            if (old or total > most) and _removed(kept.folder):
+            if (old or total > most) and kept.remove():
                 total -= kept.bytes
                 gone.append(kept)
         return gone
 
     def _sweep(self) -> None:
         """Remove what runs that were killed had half-written. What is written is renamed within seconds."""
-        for partial in [*self.folder.glob("streams/??/*/.*.partial"), *self.folder.glob("commits/.*.partial")]:
+        for file in (f for folder in [*self._folders(), self.folder / ANSWERS] for f in _listed(folder)):
             with suppress(OSError):
-                if time.time() - partial.stat().st_mtime > STALE:
-                    partial.unlink()
+                if file.name.endswith(PARTIAL) and time.time() - file.stat().st_mtime > STALE:
+                    file.unlink()
 
-    def clear(self) -> list[Kept]:
+    def clear(self) -> list[Kept | Answer]:
         """Remove all that no build works on. Returns what was removed."""
-        shutil.rmtree(self.folder / "commits", ignore_errors=True)
         return self.prune(most=0, unused_for=-1)
 
-    def memo(self) -> Memo:
-        """What adapters learned about a commit, from earlier runs too."""
-        return Memo(self.folder / "commits")
+    def memo(self, adapter: str) -> Memo:
+        """What an adapter learned about commits, from earlier runs too."""
+        return Memo(self.folder / ANSWERS, f"{own_code()} {adapter} {plugins.code('adapters', adapter)}", self.say)
 
 
 @dataclass(frozen=True, order=True)
@@ -125,7 +132,35 @@ class Kept:
     folder: Path
     bytes: int
     batches: int
-    about: Mapping[str, Any] = field(compare=False)
+    about: Mapping[str, str | None] = field(compare=False)  # what ABOUT names; None where it is not known
+
+    def remove(self) -> bool:
+        """Remove it, unless a build is at it. Whether it is gone."""
+        import filelock
+
+        lock = filelock.FileLock(self.folder.with_suffix(".lock"), timeout=0)
+        try:
+            with lock:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.with_suffix(".lock").unlink(missing_ok=True)
+        except (filelock.Timeout, OSError):
+            return False
+        return not self.folder.exists()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a source said about one of its commits: when that was last used (seconds since 1970), and its size."""
+
+    used: float
+    file: Path
+    bytes: int
+
+    def remove(self) -> bool:
+        """Remove it; a build that is at it has it in memory. Whether it is gone."""
+        with suppress(OSError):
+            self.file.unlink(missing_ok=True)
+        return not self.file.exists()
 
 
 @dataclass(frozen=True)
@@ -233,7 +268,7 @@ def fingerprint(stream: Stream, resolved: Resolved, tokenizer: Identity) -> str:
     card = stream.source.card
     used = [("adapters", card.adapter), ("formatters", card.formatter or ""), *(("filters", name) for name in card.filters)]
     facts = {
-        "format": MAGIC.decode(),
+        "format": BATCH.decode(),
         "stream": planning.shaping(stream, resolved),
         "language": stream.language,
         "tokenizer": [tokenizer.sha256, tokenizer.chat_template_sha256],
@@ -244,12 +279,14 @@ def fingerprint(stream: Stream, resolved: Resolved, tokenizer: Identity) -> str:
 
 @once
 def own_code() -> str:
-    """A digest of this package as installed, and of the libraries that a document goes through."""
+    """A digest of this package as installed, and of Python and the libraries that a document goes through: each Python brings its own
+    Unicode tables, and its own readers of CSV and JSON."""
     package = Path(__file__).resolve().parent
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         if file.relative_to(package).parts[0] not in ("cli", "report", "quantize"):
             digest.update(file.read_bytes())
+    digest.update("python {}.{}\n".format(*sys.version_info[:2]).encode())
     for name in LIBRARIES:
         with suppress(PackageNotFoundError):
             digest.update(f"{name} {version(name)}\n".encode())
@@ -257,29 +294,43 @@ def own_code() -> str:
 
 
 class Memo(MutableMapping[str, Any]):
-    """A dictionary whose answers about a pinned commit (keys that begin with ``pinned:``, values of plain JSON) outlive the run."""
+    """A dictionary whose answers about a pinned commit (keys that begin with ``pinned:``, values of plain JSON) outlive the run, where
+    it has a folder. ``code`` is all that shapes an answer."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, code: str = "", note: Note = silent) -> None:
         self._folder = folder
+        self._code = code
+        self._note = note
         self._known: dict[str, Any] = {}
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._known and (file := self._file(key)) is not None:
-            try:
-                kept = json.loads(file.read_bytes())
-            except (OSError, ValueError, RecursionError):
-                raise KeyError(key) from None
-            if not isinstance(kept, dict) or kept.get("key") != key:
-                raise KeyError(key)
-            self._known[key] = kept["value"]
+            self._known[key] = self._kept(file, key)
         return self._known[key]
+
+    def _kept(self, file: Path, key: str) -> Any:
+        """What an earlier run was answered. Raises KeyError where it is not there, or not whole: then it is asked again."""
+        try:
+            asked, answer = json.loads(unsealed(ANSWER, file.read_bytes()))
+            if asked != key:
+                raise ValueError("it is of something else")
+            with suppress(OSError):
+                os.utime(file)
+            return answer
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._note(f"cache: {file} cannot be read ({error.strerror or error}); the source is asked again")
+        except (ValueError, TypeError, RecursionError) as error:
+            self._note(f"cache: {file} is damaged ({error}); the source is asked again")
+        raise KeyError(key)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._known[key] = value
         if (file := self._file(key)) is not None:
             with suppress(OSError):
                 file.parent.mkdir(parents=True, exist_ok=True)
-                _write(file, json.dumps({"key": key, "value": value}).encode())
+                _write(file, sealed(ANSWER, json.dumps([key, value]).encode()))
 
     def __delitem__(self, key: str) -> None:
         del self._known[key]
@@ -293,11 +344,24 @@ class Memo(MutableMapping[str, Any]):
     def _file(self, key: str) -> Path | None:
         if self._folder is None or not key.startswith("pinned:"):
             return None
-        return self._folder / f"{hashlib.sha256(f'{own_code()} {key}'.encode()).hexdigest()}.json"
+        return self._folder / f"{hashlib.sha256(f'{self._code} {key}'.encode()).hexdigest()}.answer"
+
+
+def sealed(kind: bytes, body: bytes) -> bytes:
+    """A file of the cache: a line with its kind and the SHA-256 of the rest, and the rest."""
+    return kind + b" " + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def unsealed(kind: bytes, data: bytes) -> bytes:
+    """What was sealed. Raises ValueError where these bytes are not what was written."""
+    head, _, body = data.partition(b"\n")
+    if head != kind + b" " + hashlib.sha256(body).hexdigest().encode():
+        raise ValueError("its digest is not that of its contents")
+    return body
 
 
 def packed(batch: Batch) -> bytes:
-    """A batch as bytes: MAGIC, the digest of the rest, and zstd over [length of the JSON, the JSON, token ids]."""
+    """A batch as a file: zstd over [length of the JSON, the JSON, token ids], sealed."""
     import numpy as np
     import zstandard
 
@@ -310,7 +374,7 @@ def packed(batch: Batch) -> bytes:
     text = json.dumps(told, default=str).encode()  # ASCII only: a lone surrogate survives
     ids = np.concatenate([t.ids for t in batch.tokens]) if batch.tokens else np.empty(0, np.int32)
     body = zstandard.ZstdCompressor(level=3).compress(struct.pack("<Q", len(text)) + text + ids.astype("<i4").tobytes())
-    return MAGIC + b" " + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+    return sealed(BATCH, body)
 
 
 def unpacked(data: bytes, stream: Stream, resolved: Resolved) -> Batch:
@@ -318,9 +382,7 @@ def unpacked(data: bytes, stream: Stream, resolved: Resolved) -> Batch:
     import numpy as np
     import zstandard
 
-    head, _, body = data.partition(b"\n")
-    if head != MAGIC + b" " + hashlib.sha256(body).hexdigest().encode():
-        raise ValueError("its digest is not that of its contents")
+    body = unsealed(BATCH, data)
     try:
         if zstandard.frame_content_size(body) > MOST_BATCH_BYTES:  # room for what a frame states is made whatever max_output_size says
             raise ValueError(f"it unpacks to more than {MOST_BATCH_BYTES >> 20} MiB")
@@ -371,7 +433,7 @@ def _conversation(told: Mapping[str, Any]) -> Conversation:
 
 
 def _write(file: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=file.parent)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=PARTIAL, dir=file.parent)
     try:
         with open(handle, "wb") as stream:
             stream.write(data)
@@ -381,30 +443,41 @@ def _write(file: Path, data: bytes) -> None:
         raise
 
 
-def _kept(folder: Path) -> Kept:
-    files = list(folder.glob("*.batch"))
-    about: dict[str, Any] = {}
-    with suppress(OSError, ValueError):
-        about = json.loads((folder / "about.json").read_bytes())
-    size = 0
-    for file in folder.iterdir():
+def _listed(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where there is none, or no more: others prune at the same time."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _kept(folder: Path) -> Kept | None:
+    """An entry as it is now; None where it is gone."""
+    files, size = _listed(folder), 0
+    for file in files:
         with suppress(OSError):
             size += file.stat().st_size
-    return Kept(folder.stat().st_mtime, folder, size, len(files), about)
-
-
-def _removed(folder: Path) -> bool:
-    """Remove an entry, unless a build is at it."""
-    import filelock
-
-    lock = filelock.FileLock(folder.with_suffix(".lock"), timeout=0)
     try:
-        with lock:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.with_suffix(".lock").unlink(missing_ok=True)
-    except (filelock.Timeout, OSError):
-        return False
-    return not folder.exists()
+        return Kept(folder.stat().st_mtime, folder, size, sum(f.suffix == ".batch" for f in files), _about(folder / "about.json"))
+    except OSError:
+        return None
+
+
+def _about(file: Path) -> dict[str, str | None]:
+    """What a stream is, for a reader; None for each thing that the file does not tell as text."""
+    told: Any = None
+    with suppress(OSError, ValueError, RecursionError):
+        told = json.loads(file.read_bytes())
+    known = told if isinstance(told, dict) else {}
+    return {name: known[name] if isinstance(known.get(name), str) else None for name in ABOUT}
+
+
+def _answer(file: Path) -> Answer | None:
+    try:
+        facts = file.stat()
+    except OSError:
+        return None
+    return Answer(facts.st_mtime, file, facts.st_size)
 
 
 def size_limit() -> int:

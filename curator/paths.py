@@ -1,5 +1,5 @@
-"""Which paths are whose: what a mix may read, and how a folder takes the place of another so that one of the two always stands, or
-is found again beside it."""
+"""Which paths are whose: what a mix may read, who has a target to himself, and how a folder takes the place of another so that one
+of the two always stands, or is found again beside it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,46 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from curator.errors import UsageError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # errors that room would mend
 UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV}  # the user's to mend, not a bug
+ELSEWHERE = "choose another --out"  # what to do about a target that cannot be had
 
 
 def allowed(path: Path, base: str) -> bool:
     """Whether a mix may read there: in its own folder, or where its user said (--allow-path, CURATE_ALLOW_PATHS)."""
     named = [p for p in os.environ.get("CURATE_ALLOW_PATHS", "").split(os.pathsep) if p]
     return any(path.is_relative_to(Path(folder).expanduser().resolve()) for folder in [base, *named])
+
+
+@contextmanager
+def claimed(target: Path, *, otherwise: str = ELSEWHERE) -> Iterator[None]:
+    """Have a target to oneself, and clear up what runs that were killed left beside it; within a claim, a claim is free.
+
+    Raises UsageError where another run is writing there, or nothing can be written; it ends with ``otherwise``, what to do then."""
+    import filelock
+
+    lock = filelock.FileLock(target.parent / f".{target.name}.lock", timeout=0, is_singleton=True, thread_local=False)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise UsageError(f"{target}: another run is writing there; wait for it, or {otherwise}") from None
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror}; {otherwise}") from None
+    try:
+        if lock.lock_counter == 1:
+            recover(target)
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def left_beside(target: Path, suffix: str) -> list[Path]:
@@ -29,20 +57,20 @@ def left_beside(target: Path, suffix: str) -> list[Path]:
     return [p for p in target.parent.glob(f".*{suffix}") if own.fullmatch(p.name)]
 
 
-def take_place(folder: Path, target: Path, *, called: str) -> None:
-    """Rename ``folder`` to its place. What stands there waits beside it, as ``called`` in a folder of its own. Where its replacement
-    fails it is put back; where that fails too, it is kept, and a UsageError names it."""
+def take_place(folder: Path, target: Path) -> None:
+    """Rename ``folder`` to its place. What stands there waits beside it, in a folder of its own. Where its replacement fails it is
+    put back; where that fails too, it is kept, and a UsageError names it."""
     if not os.path.lexists(target):
         os.replace(folder, target)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    kept = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent)) / target.name
     try:
-        os.replace(target, old / called)
+        os.replace(target, kept)
         os.replace(folder, target)
     except BaseException as error:
-        _put_back(old / called, target, error)
+        _put_back(kept, target, error)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(kept.parent, ignore_errors=True)
 
 
 def _put_back(kept: Path, target: Path, cause: BaseException) -> None:
@@ -56,14 +84,18 @@ def _put_back(kept: Path, target: Path, cause: BaseException) -> None:
     kept.parent.rmdir()
 
 
-def recover(target: Path, *, called: str) -> None:
-    """Put back what was being replaced when its replacer was killed, and finish removing what was replaced. What something else
-    than its replacement keeps from its place stays."""
+def recover(target: Path) -> None:
+    """Put back what was being replaced when its replacer was killed, of whatever kind it is, finish removing what was replaced, and
+    remove what was half-written. What something else than its replacement keeps from its place stays, and what cannot be moved."""
     for old in left_beside(target, ".old"):
-        if (old / called).is_dir() and not os.path.lexists(target):
-            os.replace(old / called, target)
-        if _is_replaced(old / called, target):
-            shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):
+            kept = next(old.iterdir(), old / target.name)
+            if kept.is_dir() and not os.path.lexists(target):
+                os.replace(kept, target)
+            if _is_replaced(kept, target):
+                shutil.rmtree(old, ignore_errors=True)
+    for partial in left_beside(target, ".partial"):
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _is_replaced(kept: Path, target: Path) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import inspect
+import sys
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from curator.errors import UsageError
 
 Group = Literal["adapters", "formatters", "filters"]
+OWN = "curator"  # whose own plugins the cache knows by the digest of the whole package
 
 
 class UnknownPlugin(UsageError):
@@ -48,8 +50,26 @@ def origin(group: Group, name: str) -> str:
 
 @cache
 def code(group: Group, name: str) -> str:
-    """A digest of the module that a plugin is written in, or its version where there is no such file."""
-    plugin = load(group, name)
-    module = plugin if inspect.ismodule(plugin) else inspect.getmodule(plugin)
-    file = getattr(module, "__file__", None)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else origin(group, name)
+    """A digest of the Python files that came with a plugin: of its package, so of its helpers too, and of the rest of its
+    distribution. The version alone where there are none, and for what curate ships."""
+    plugin, entry = load(group, name), _registered(group)[name]
+    if entry.module.split(".")[0] == OWN:
+        return origin(group, name)
+    modules = {entry.module, str(getattr(plugin, "__module__", entry.module))}
+    installed = entry.dist.files or () if entry.dist else ()
+    files = {f for m in modules for f in _files(m)} | {Path(str(f.locate())) for f in installed if f.suffix == ".py"}
+    digest = hashlib.sha256(origin(group, name).encode())
+    for file in sorted(files):
+        with suppress(OSError):  # what cannot be read cannot be imported either
+            digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _files(module: str) -> list[Path]:
+    """The Python files of the outermost package that a module is in, or its own alone; a namespace is no package: others are in it too."""
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        found = sys.modules.get(".".join(parts[:depth]))
+        if file := getattr(found, "__file__", None):
+            return list(Path(file).parent.rglob("*.py")) if hasattr(found, "__path__") else [Path(file)]
+    return []

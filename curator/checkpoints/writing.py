@@ -1,6 +1,6 @@
 """Writes a checkpoint shard by shard beside its place, and goes on where an earlier run was stopped.
 
-The folder ``.NAME.partial`` beside the target keeps finished shards with their digests in ``journal.jsonl``. A run that asks for
+The folder ``.NAME.unfinished`` beside the target keeps finished shards with their digests in ``journal.jsonl``. A run that asks for
 the same thing of the same files takes them over after comparing the digests. When all is there the folder takes its place.
 """
 
@@ -25,7 +25,6 @@ from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, 
 from curator.errors import UsageError
 
 JOURNAL = "journal.jsonl"
-REPLACED = "model"  # what a replaced folder is called until its replacement stands
 MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
 OTHER_WEIGHTS = (".safetensors", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack", *PICKLES)
 UNWRITABLE = paths.UNWRITABLE | {errno.ENOTDIR, errno.EEXIST}
@@ -164,18 +163,23 @@ def work_folder(target: Path, job: Any, *, force: bool = False) -> Iterator[Work
     ``job`` is what is asked for: a folder that was begun for another job is emptied. Raises UsageError where ``target`` exists
     (``force`` replaces what this module wrote, and nothing else), cannot be written, or is being written by another process.
     """
-    paths.recover(target, called=REPLACED)
-    refuse_target(target, force=force)
-    folder = target.parent / f".{target.name}.partial"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with paths.claimed(target), _told(target):
+        refuse_target(target, force=force)
+        folder = target.parent / f".{target.name}.unfinished"  # no name that `left_beside` takes for what another target left
+        folder.mkdir(exist_ok=True)
         with (folder / JOURNAL).open("a+", encoding="utf-8") as journal, ThreadPoolExecutor(1) as settling:
-            _lock(journal, target)
             work = Work(folder, journal, _resume(folder, journal, _job_id(job)), settling)
             yield work
             work.settle()
-            paths.take_place(folder, target, called=REPLACED)
+            paths.take_place(folder, target)
             (target / JOURNAL).unlink()
+
+
+@contextmanager
+def _told(target: Path) -> Iterator[None]:
+    """Have a target that cannot be written be the user's to mend."""
+    try:
+        yield
     except OSError as error:
         if error.errno in UNWRITABLE:
             where = f" ({error.filename})" if error.filename else ""
@@ -204,17 +208,6 @@ def refuse_target(target: Path, *, force: bool, sources: Sequence[Path] = ()) ->
 
 def _job_id(job: Any) -> str:
     return hashlib.sha256(json.dumps([__version__, job], sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _lock(journal: Any, target: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system; two runs at once are then the user's to avoid
-        return
-    try:
-        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(f"{target}: another run is writing it") from None
 
 
 def _resume(folder: Path, journal: Any, job: str) -> dict[str, dict[str, Any]]:

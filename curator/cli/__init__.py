@@ -41,7 +41,7 @@ for command in COMMANDS:
 LEFT = {
     "build": "no build was written, what was pulled is kept: the next run goes on from there",
     "quantize": "nothing was written: the next run starts anew",
-    **dict.fromkeys(("dequantize", "stitch"), "finished files are kept in the folder .NAME.partial beside --out: the next run goes on from there"),
+    **dict.fromkeys(("dequantize", "stitch"), "finished files are kept in the folder .NAME.unfinished beside --out: the next run goes on from there"),
 }
 
 

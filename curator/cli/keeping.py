@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.options import catalog_option, find_catalog, json_option
-from curator.cli.output import console, print_json, printable, say
+from curator.cli.output import print_json, print_table, printable, say
 from curator.errors import ANSWER_IS_NO, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from curator.build import Care
-    from curator.cache import Kept
+    from curator.cache import Answer, Kept
     from curator.catalog import Catalog
     from curator.data import Resolved
     from curator.lock import Lock
@@ -204,11 +204,12 @@ def list_kept(as_json: bool) -> None:
 
     store = Cache.find()
     found = store.entries()
+    size = sum(k.bytes for k in found) + sum(a.bytes for a in store.answers())
     if as_json:
-        print_json({"folder": str(store.folder), "bytes": sum(k.bytes for k in found), "entries": [_facts(k) for k in found]})
+        print_json({"folder": str(store.folder), "bytes": size, "entries": [_facts(k) for k in found]})
         return
     _print_kept(found)
-    click.echo(f"{len(found)} streams, {_size(sum(k.bytes for k in found))} in {store.folder}")
+    click.echo(f"{len(found)} streams, {_size(size)} in {store.folder}")
 
 
 @cache.command()
@@ -219,8 +220,7 @@ def prune(max_size: str | None, days: float | None) -> None:
     from curator.cache import Cache, parsed_size, size_limit
 
     most = parsed_size(max_size) if max_size else size_limit()
-    gone = Cache.find().prune(most=most, unused_for=None if days is None else days * 86400)
-    click.echo(f"removed {len(gone)} streams, {_size(sum(k.bytes for k in gone))}")
+    _tell_removed(Cache.find().prune(most=most, unused_for=None if days is None else days * 86400))
 
 
 @cache.command()
@@ -228,8 +228,13 @@ def clear() -> None:
     """Remove everything that no running build is at."""
     from curator.cache import Cache
 
-    gone = Cache.find().clear()
-    click.echo(f"removed {len(gone)} streams, {_size(sum(k.bytes for k in gone))}")
+    _tell_removed(Cache.find().clear())
+
+
+def _tell_removed(gone: Sequence[Kept | Answer]) -> None:
+    from curator.cache import Kept
+
+    click.echo(f"removed {sum(isinstance(k, Kept) for k in gone)} streams, {_size(sum(k.bytes for k in gone))}")
 
 
 def _facts(kept: Kept) -> dict[str, Any]:
@@ -238,17 +243,9 @@ def _facts(kept: Kept) -> dict[str, Any]:
 
 
 def _print_kept(found: Sequence[Kept]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("source", "dataset", "revision", "tokenizer", "used"):
-        table.add_column(name, overflow="fold")
-    table.add_column("size", justify="right", no_wrap=True)
-    for row in map(_facts, found):
-        words = [str(row.get(k) or "?") for k in ("source", "dataset", "revision", "tokenizer")]
-        words[2] = words[2][:12]
-        table.add_row(*words, row["used"][:16], _size(row["bytes"]))
-    console().print(table)
+    longest = {"source": None, "dataset": None, "revision": 12, "tokenizer": None, "used": 16}
+    rows = [[*((row[name] or "?")[:most] for name, most in longest.items()), _size(row["bytes"])] for row in map(_facts, found)]
+    print_table(list(longest), ["size"], rows)
 
 
 def _size(count: int) -> str:

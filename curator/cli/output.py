@@ -14,7 +14,7 @@ import click
 from curator.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TextIO
 
 
@@ -81,13 +81,24 @@ def printable(text: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """JSON on standard output. Halves of surrogate pairs, as in file names that are not UTF-8, are escaped as JSON does it."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode())
 
 
-def console() -> Any:
+def print_table(words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
+    """A table with columns of words, then of numbers. Cells are names from outside: nothing in them is markup or drives the terminal."""
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for name in words:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
 
 
 @contextmanager

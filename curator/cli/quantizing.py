@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.options import json_option
-from curator.cli.output import console, print_json, say
+from curator.cli.output import print_json, print_table, say
 from curator.errors import ANSWER_IS_NO
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def quantize(
     Two samples of the build are held out: smoothing is proved on them before anything is rounded. The tokens that each expert
     receives are counted; experts with too few end the run with code 4, after everything is written.
     """
-    from curator import artifact
+    from curator import artifact, paths
     from curator.quantize import checkpoint, distributed, library, oneshot, run
 
     library.require()
@@ -88,7 +88,8 @@ def quantize(
     )
     with distributed.joined(), ExitStack() as stack:
         if out is not None and not dry_run and distributed.rank() == 0:
-            stack.enter_context(artifact.claimed(out))  # before the work: two runs into one folder, or a folder that cannot be written
+            stack.enter_context(paths.claimed(out))  # before the work: two runs into one folder, or a folder that cannot be written
+            artifact.refuse_target(out, force=force, **_kind(checkpoint.MANIFEST, ledger_only=ledger_only))  # what the claim may have put back
         prepared = run.prepare(request, note=lambda line: say(f"note: {line}"))
         if dry_run or out is None:
             _print_plan(run.plan(prepared), as_json=as_json)
@@ -178,8 +179,6 @@ def verify_checkpoint(folder: Path, source: str, as_json: bool) -> None:
 
 
 def _print_plan(plan: Mapping[str, Any], *, as_json: bool) -> None:
-    from rich.table import Table
-
     from curator.quantize.run import kinds
 
     if as_json:
@@ -189,13 +188,7 @@ def _print_plan(plan: Mapping[str, Any], *, as_json: bool) -> None:
         click.echo(f"{row['module']}\t{row['how']}")
     for row in plan["smoothed"]:
         click.echo(f"{row['layer']}\tsmoothed, balanced at {len(row['balanced'])}: {', '.join(row['balanced'][:3])}{', …' * (len(row['balanced']) > 3)}")
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("quantized", "how"):
-        table.add_column(name, overflow="fold")
-    table.add_column("modules", justify="right", no_wrap=True)
-    for kind in kinds(plan["quantized"]):
-        table.add_row(kind["module"], kind["how"], f"{kind['count']:,}")
-    console().print(table)
+    print_table(("quantized", "how"), ["modules"], [(k["module"], k["how"], f"{k['count']:,}") for k in kinds(plan["quantized"])])
     counts = f"{len(plan['quantized']):,} modules quantized, {len(plan['smoothed']):,} layers smoothed, {len(plan['left']):,} linear layers left"
     click.echo(f"\n{plan['recipe']}: {counts}; {plan['calibration_samples']:,} samples to calibrate on, {plan['held_out_samples']:,} held out")
 

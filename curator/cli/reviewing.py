@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.options import against_option, build_argument, json_option
-from curator.cli.output import console, print_json
+from curator.cli.output import print_json, print_table
 from curator.errors import ANSWER_IS_NO, UsageError
 
 if TYPE_CHECKING:
@@ -108,18 +108,10 @@ def _print_comparison(found: Mapping[str, Any]) -> None:
 
 
 def _print_table(title: str, rows: list[dict[str, Any]], columns: Mapping[str, str]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    if not rows:
-        return
-    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for key, label in columns.items():
-        table.add_column(label, justify="right" if key.endswith(("tokens", "share")) else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_cell(key, row[key])) for key in columns))
-    console().print()
-    console().print(table)
+    if rows:
+        numbers = [label for key, label in columns.items() if key.endswith(("tokens", "share"))]
+        click.echo()
+        print_table([c for c in columns.values() if c not in numbers], numbers, [[_cell(k, r[k]) for k in columns] for r in rows], title=title)
 
 
 def _cell(key: str, value: Any) -> str:

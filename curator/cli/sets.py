@@ -9,7 +9,7 @@ import click
 
 from curator.cli.keeping import allow, beside_lock, careful, lock_place, locked, refuse_unknown, renew, tidy
 from curator.cli.options import against_option, build_argument, catalog_option, find_catalog, json_option
-from curator.cli.output import console, print_json, progress_bar, say
+from curator.cli.output import print_json, print_table, progress_bar, say
 from curator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def build(
 ) -> None:
     """Turn a mix into a calibration set. What it pulls is kept: a build that was interrupted goes on where it was.
     Where the mix has a lock, its commits are taken."""
-    from curator import artifact
+    from curator import artifact, paths
     from curator import build as building
 
     if offline and frozen:
@@ -67,7 +67,7 @@ def build(
     place = None if offline else lock_place(file, lock_file)
     care = locked(care, place, frozen=frozen, update=update)
     refuse_unknown(update, file, catalog)
-    with artifact.claimed(target):
+    with paths.claimed(target):
         artifact.refuse_target(target, force=force)
         if offline:
             say(f"reading {file.name}, measuring what the starter corpus can fill")
@@ -162,24 +162,20 @@ def show(folder: Path, sample: int | None, documents: int | None) -> None:
 
 
 def _print_plan(rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
+    print_table(("source", "dataset", "revision", "licence"), ("samples", "tokens"), map(_planned, _by_source(rows)))
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("source", "dataset", "revision", "licence"):
-        table.add_column(name, overflow="fold")
-    for name in ("samples", "tokens"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for group in _by_source(rows):
-        first = group[0]
-        owed = [r["samples"] for r in group]
-        samples = "all" if None in owed else f"{sum(owed):,}"
-        tokens = "all" if None in owed else f"{sum(r['tokens'] for r in group):,}"
-        spoken = len({r["language"] for r in group if r["language"]})
-        marks = [f"{spoken} languages"] * (spoken > 1) + ["gated"] * first["gated"] + ["evaluation"] * first["evaluation"]
-        marks += [f"stands in for {first['stands_in_for']}"] if first["stands_in_for"] else []
-        label = first["source"] + (f" ({', '.join(marks)})" if marks else "")
-        table.add_row(label, first["dataset"], (first["revision"] or "")[:12], first["license"] or "not stated", samples, tokens)
-    console().print(table)
+
+def _planned(group: list[dict[str, Any]]) -> list[str]:
+    """The line of a source, all its languages together."""
+    first = group[0]
+    owed = [r["samples"] for r in group]
+    samples = "all" if None in owed else f"{sum(owed):,}"
+    tokens = "all" if None in owed else f"{sum(r['tokens'] for r in group):,}"
+    spoken = len({r["language"] for r in group if r["language"]})
+    marks = [f"{spoken} languages"] * (spoken > 1) + ["gated"] * first["gated"] + ["evaluation"] * first["evaluation"]
+    marks += [f"stands in for {first['stands_in_for']}"] if first["stands_in_for"] else []
+    label = first["source"] + (f" ({', '.join(marks)})" if marks else "")
+    return [label, first["dataset"], (first["revision"] or "")[:12], first["license"] or "not stated", samples, tokens]
 
 
 def _by_source(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -190,15 +186,8 @@ def _by_source(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def _print_build(folder: Path, manifest: Mapping[str, Any], coverage: Mapping[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("category")
-    for name in ("samples", "tokens", "share"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in coverage["by_category"]:
-        table.add_row(row["name"], f"{row['samples']:,}", f"{row['tokens']:,}", f"{100 * row['share']:.2f} %")
-    console().print(table)
+    rows = [[r["name"], f"{r['samples']:,}", f"{r['tokens']:,}", f"{100 * r['share']:.2f} %"] for r in coverage["by_category"]]
+    print_table(["category"], ("samples", "tokens", "share"), rows)
     met = sum(1 for g in coverage["gates"] if g["ok"])
     click.echo(
         f"\n{manifest['samples']:,} samples of {manifest['max_seq_length']:,} tokens, {manifest['documents']:,} documents, "

@@ -263,6 +263,15 @@ def test_names_are_no_markup_of_the_progress_bar(run: Run, local: Callable[..., 
     assert code == 0, err
 
 
+@pytest.mark.parametrize(("name", "shown"), [("[/]", "[/]"), ("[red]x", "[red]x"), (":key:", ":key:"), ("a\x1b[2Jb", "a\\x1b[2Jb")])
+def test_names_in_tables_are_no_markup_and_drive_no_terminal(name: str, shown: str, run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    mix = local({"a.jsonl": good_lines()}, num_samples=1, category=name, name=name)
+    said = [run("plan", mix), run("build", mix, "--out", tmp_path / "A"), run("cache", "list")]
+    local({"a.jsonl": good_lines()}, num_samples=2, category=name, name=name)
+    said += [run("build", mix, "--out", tmp_path / "B"), run("diff", tmp_path / "A", tmp_path / "B")]
+    assert [(code, shown in out, "\x1b" in out) for code, out, _ in said] == [(0, True, False)] * 4 + [(1, True, False)]
+
+
 def test_secrets_are_dropped_and_counted(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
     keys = ["AKIAIOSFODNN7EXAMPLE", "ghp_" + "a1B2" * 9, "-----BEGIN RSA PRIVATE KEY-----", "https://root:hunter22@example.org/", "hf_" + "aB3d" * 9]
     rows = b"".join(json.dumps({"t": f"{prose(20, seed=n)} {key} {prose(20, seed=n + 50)}"}).encode() + b"\n" for n, key in enumerate(keys))

@@ -83,8 +83,8 @@ def test_no_color(environment: dict[str, str], red: bool, tmp_path: Path) -> Non
     [
         ("build", "interrupted; no build was written, what was pulled is kept: the next run goes on from there"),
         ("quantize", "interrupted; nothing was written: the next run starts anew"),
-        ("dequantize", "interrupted; finished files are kept in the folder .NAME.partial beside --out: the next run goes on from there"),
-        ("stitch", "interrupted; finished files are kept in the folder .NAME.partial beside --out: the next run goes on from there"),
+        ("dequantize", "interrupted; finished files are kept in the folder .NAME.unfinished beside --out: the next run goes on from there"),
+        ("stitch", "interrupted; finished files are kept in the folder .NAME.unfinished beside --out: the next run goes on from there"),
         ("check", "interrupted"),
     ],
 )

@@ -271,7 +271,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(minimax: Path, tmp_path: 
     killed = subprocess.run([sys.executable, "-c", KILLED, minimax, tmp_path / "out"], timeout=100, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
-    partial = tmp_path / ".out.partial"
+    partial = tmp_path / ".out.unfinished"
     first, second = sorted(partial.glob("*.safetensors"))
     inode = first.stat().st_ino
     second.write_bytes(b"spoilt" + second.read_bytes()[6:])

@@ -227,6 +227,18 @@ def test_a_target_is_claimed_before_the_work(small_build: Path, model_of: ModelO
     assert (code, "is writing there" in err) == (2, True), err
 
 
+def test_a_model_that_is_put_back_is_seen_before_the_work(
+    small_build: Path, model_of: ModelOf, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oneshot, "load_model", lambda *_, **__: pytest.fail("was loaded"))
+    old = tmp_path / ".Q.k3x_90qa.old" / "Q"
+    old.mkdir(parents=True)
+    (old / "curate-quantize.json").write_text("{}")
+    code, _, err = run("quantize", small_build, "--model", model_of("minimax_m2"), "--out", tmp_path / "Q")
+    assert (code, "give --force to replace it" in err) == (2, True), err
+    assert [p.name for p in tmp_path.iterdir() if "Q" in p.name] == ["Q"]
+
+
 def four_bits(folder: Path) -> None:
     data = (folder / SINGLE).read_bytes()
     (folder / SINGLE).write_bytes(data.replace(b'"dtype":"F32"', b'"dtype":"F4" ', 1))

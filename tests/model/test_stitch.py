@@ -307,7 +307,7 @@ def test_a_killed_run_goes_on(minimax: SimpleNamespace, tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, minimax.fp8, minimax.awq, minimax.out]
     assert subprocess.run(command, timeout=100, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode == -signal.SIGKILL
     assert not minimax.out.exists()
-    first = next(tmp_path.glob(".out.partial/*.safetensors"))
+    first = next(tmp_path.glob(".out.unfinished/*.safetensors"))
     inode = first.stat().st_ino
     manifest = stitch.stitch(minimax.fp8, minimax.awq, minimax.out, limit=50_000)
     assert (minimax.out / first.name).stat().st_ino == inode

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,11 +26,11 @@ def beside(target: Path, suffix: str, holds: str) -> Path:
 
 def test_a_build_takes_nothing_of_a_neighbour_whose_name_begins_alike(tmp_path: Path) -> None:
     theirs = [beside(tmp_path / "B.v2", suffix, "build") for suffix in (".old", ".partial")]
-    artifact.recover(tmp_path / "B")
+    paths.recover(tmp_path / "B")
     assert not (tmp_path / "B").exists()
     assert all(folder.is_dir() for folder in theirs)
     mine = beside(tmp_path / "B", ".old", "build"), beside(tmp_path / "B", ".partial", "x")
-    artifact.recover(tmp_path / "B")
+    paths.recover(tmp_path / "B")
     assert (tmp_path / "B" / "whose").read_text() == "B"
     assert not any(folder.exists() for folder in mine)
     assert all(folder.is_dir() for folder in theirs)
@@ -36,12 +38,54 @@ def test_a_build_takes_nothing_of_a_neighbour_whose_name_begins_alike(tmp_path: 
 
 def test_a_checkpoint_takes_nothing_of_a_neighbour_whose_name_begins_alike(tmp_path: Path) -> None:
     theirs = beside(tmp_path / "M.v2", ".old", "model")
-    paths.recover(tmp_path / "M", called=writing.REPLACED)
+    paths.recover(tmp_path / "M")
     assert theirs.is_dir()
     assert not (tmp_path / "M").exists()
     beside(tmp_path / "M", ".old", "model")
-    paths.recover(tmp_path / "M", called=writing.REPLACED)
+    paths.recover(tmp_path / "M")
     assert (tmp_path / "M" / "whose").read_text() == "M"
+
+
+@contextmanager
+def stopped(target: Path) -> Iterator[writing.Work]:
+    """A checkpoint into ``target`` that is stopped at the end of the block."""
+    with suppress(KeyboardInterrupt), writing.work_folder(target, "job") as work:
+        yield work
+        raise KeyboardInterrupt
+
+
+def test_a_build_takes_nothing_of_a_checkpoint_whose_name_ends_as_a_folder_of_its_own_does(tmp_path: Path) -> None:
+    shard = writing.Shard(writing.SINGLE, (writing.given("a", "U8", (3,), b"abc"),))
+    with stopped(tmp_path / "B.iter_001") as work:
+        work.add(shard)
+    with artifact.new_folder(tmp_path / "B"):
+        pass
+    with stopped(tmp_path / "B.iter_001") as work:
+        assert list(work.finished) == [shard.name]
+
+
+def test_a_checkpoint_takes_nothing_of_a_build_that_is_under_way(tmp_path: Path) -> None:
+    with artifact.new_folder(tmp_path / "B") as folder:
+        (folder / "mine").touch()
+        with stopped(folder.with_name(folder.stem[1:])):
+            pass
+        assert (folder / "mine").exists()
+
+
+@contextmanager
+def refused_checkpoint(target: Path) -> Iterator[None]:
+    with pytest.raises(UsageError, match="was not written by"), writing.work_folder(target, "job", force=True):
+        pass
+    yield
+
+
+@pytest.mark.parametrize("holds", ["build", "model", "B"])
+@pytest.mark.parametrize("comes", [paths.claimed, refused_checkpoint])
+def test_what_was_being_replaced_is_put_back_by_whatever_comes_next(comes: Callable[[Path], Any], holds: str, tmp_path: Path) -> None:
+    old = beside(tmp_path / "B", ".old", holds)
+    with comes(tmp_path / "B"):
+        assert (tmp_path / "B" / "whose").read_text() == "B"
+    assert not old.exists()
 
 
 def a_build(target: Path, says: str = "old") -> Path:
@@ -62,23 +106,32 @@ def replacing_fails(patch: pytest.MonkeyPatch, fails: Callable[[Path, Path], boo
     patch.setattr(os, "replace", failing)
 
 
+def test_what_the_next_run_cannot_put_back_either_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = beside(tmp_path / "B", ".old", "B")
+    replacing_fails(monkeypatch, lambda source, _: source.parent == old)
+    with artifact.new_folder(tmp_path / "B"):
+        pass
+    assert (old / "B" / "whose").read_text() == "B"
+
+
 def test_an_old_build_that_cannot_be_put_back_is_kept_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = a_build(tmp_path / "B")
     replacing_fails(monkeypatch, lambda _, place: place == target)
     with pytest.raises(UsageError, match="kept in") as raised, artifact.new_folder(target, force=True) as folder:
         (folder / artifact.MANIFEST).write_text("new")
     (old,) = tmp_path.glob(".B.*.old")
-    assert str(old / "build") in str(raised.value)
-    assert (old / "build" / artifact.MANIFEST).read_text() == "old"
+    (kept,) = old.iterdir()
+    assert str(kept) in str(raised.value)
+    assert (kept / artifact.MANIFEST).read_text() == "old"
     assert not list(tmp_path.glob(".B.*.partial"))
     monkeypatch.undo()
     target.mkdir()
     (target / "mine").write_text("in the way")
-    with artifact.claimed(target):
-        assert (old / "build" / artifact.MANIFEST).read_text() == "old"
+    with paths.claimed(target):
+        assert (kept / artifact.MANIFEST).read_text() == "old"
     (target / "mine").unlink()
     target.rmdir()
-    with artifact.claimed(target):
+    with paths.claimed(target):
         assert (target / artifact.MANIFEST).read_text() == "old"
 
 
@@ -96,11 +149,11 @@ def test_a_replacement_of_a_checkpoint_that_fails_puts_the_old_one_back(tmp_path
     target = tmp_path / "M"
     target.mkdir()
     (target / writing.MANIFESTS[0]).write_text("old")
-    replacing_fails(monkeypatch, lambda source, _: source.suffix == ".partial")
+    replacing_fails(monkeypatch, lambda source, _: source.suffix == ".unfinished")
     with pytest.raises(OSError, match=os.strerror(errno.EIO)), writing.work_folder(target, "job", force=True) as work:
         (work.folder / writing.MANIFESTS[0]).write_text("new")
     assert (target / writing.MANIFESTS[0]).read_text() == "old"
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".M.partial", "M"]  # what was made is kept for the next run
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".M.unfinished", "M"]  # what was made is kept for the next run
 
 
 @pytest.mark.parametrize("force", [True, False])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from curator import paths
+from curator import artifact, paths
 from curator.checkpoints import reading, stream, writing
 from curator.errors import QuantizeError, UsageError
 
@@ -190,7 +193,7 @@ def test_a_run_that_was_killed_before_the_last_rename_keeps_what_it_made(tmp_pat
         patch.setattr(paths, "take_place", killed)
         with pytest.raises(KeyboardInterrupt), writing.work_folder(tmp_path / "out", "job") as work:
             writing.write_checkpoint(work, shards, progress=lambda *_: None)
-    inode = (tmp_path / ".out.partial" / shards[0].name).stat().st_ino
+    inode = (tmp_path / ".out.unfinished" / shards[0].name).stat().st_ino
     with writing.work_folder(tmp_path / "out", "job") as work:
         writing.write_checkpoint(work, shards, progress=lambda *_: None)
     assert (tmp_path / "out" / shards[0].name).stat().st_ino == inode
@@ -302,9 +305,44 @@ def test_what_is_written_is_read_by_the_reference_implementation(tmp_path: Path)
     assert all(t.start % reading.WIDTHS[t.dtype] == 0 for t in reading.open_checkpoint(tmp_path).tensors.values())
 
 
-def test_two_runs_do_not_write_one_folder(tmp_path: Path) -> None:
-    with writing.work_folder(tmp_path / "out", "job"), pytest.raises(UsageError, match="another run"), writing.work_folder(tmp_path / "out", "job"):
-        pass
+CLAIMS = """
+import sys
+from pathlib import Path
+from curator import artifact
+from curator.checkpoints import writing
+claims = {"checkpoint": lambda target: writing.work_folder(target, "job"), "build": artifact.new_folder}
+with claims[sys.argv[1]](Path(sys.argv[2])):
+    pass
+"""
+
+
+@pytest.mark.parametrize(("first", "second"), [("checkpoint", "checkpoint"), ("checkpoint", "build"), ("build", "checkpoint")])
+def test_two_runs_do_not_write_one_folder(first: str, second: str, tmp_path: Path) -> None:
+    holds = writing.work_folder(tmp_path / "out", "job") if first == "checkpoint" else artifact.new_folder(tmp_path / "out")
+    with holds:
+        other = subprocess.run([sys.executable, "-c", CLAIMS, second, tmp_path / "out"], capture_output=True, text=True)
+    assert other.returncode == 1
+    assert "UsageError" in other.stderr
+    assert "another run is writing" in other.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_run_that_is_refused_leaves_nothing_and_takes_nothing_of_the_one_that_is_at_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "curate-stitch.json").write_text("old")
+    replace = os.replace
+
+    def interleaved(source: Path, place: Path) -> None:
+        replace(source, place)
+        if Path(source) == tmp_path / "out":  # between the two renames
+            other = subprocess.run([sys.executable, "-c", CLAIMS, "checkpoint", tmp_path / "out"], capture_output=True, text=True)
+            assert "another run is writing" in other.stderr
+
+    monkeypatch.setattr(os, "replace", interleaved)
+    with writing.work_folder(tmp_path / "out", "job", force=True) as work:
+        (work.folder / "curate-stitch.json").write_text("new")
+    assert (tmp_path / "out" / "curate-stitch.json").read_text() == "new"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_told(folder: Path) -> None:
