@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 BUDGET = 300.0  # seconds that a source may lose to failures, where CURATE_RETRY_BUDGET says nothing else
 IDLE = 30.0  # seconds without a byte, or until all headers are there
 STEP = 0.5  # seconds of waiting for a byte, after which we see whether anybody still wants it
+MOST_HELD = 256 << 20  # bytes of an answer that is taken here whole, so that it can be asked for again; larger ones are left to who asked
 LEAST_RATE = 8 << 10  # bytes a second, over a whole answer: a drip keeps no one waiting
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that another time may be better
-HOPELESS = frozenset({"TooManyRedirects", "UnsupportedProtocol", "LocalProtocolError"})  # the same every time
+HOPELESS = frozenset({"TooManyRedirects", "UnsupportedProtocol", "LocalProtocolError", "OfflineModeIsEnabled"})  # the same every time
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds, of the exponential backoff
 UNSEEN = 20.0  # seconds to go on with a host that has not answered once: more likely there is no network
 SAID_AFTER = 5.0  # seconds lost before anything is said
@@ -162,7 +163,7 @@ def _libraries() -> tuple[Any, ...]:
 @cache
 def be_patient() -> None:
     """Have the hub's clients send every request through ``_patiently``, from now on in this process."""
-    from huggingface_hub import set_client_factory
+    from huggingface_hub import constants, set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
     def factory() -> Any:
@@ -177,6 +178,7 @@ def be_patient() -> None:
         return client
 
     set_client_factory(factory)
+    constants.HF_HUB_DISABLE_XET = True  # it has a client of its own, without these limits
 
 
 def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
@@ -191,19 +193,26 @@ def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
         due = _headers_due.set(None)
         try:
             response = send(request, **options)
+            _answered.add(urlsplit(str(request.url)).netloc)
+            if response.status_code not in PASSING:
+                _take_body(response)
+                return response
         except errors() as error:
             if type(error).__name__ in HOPELESS:
                 raise
             why = _kind(error)
         else:
-            _answered.add(urlsplit(str(request.url)).netloc)
-            if response.status_code not in PASSING:
-                return response
             why, wait = f"answered {response.status_code}", asked_to_wait(response.headers)
             response.close()
         finally:
             _headers_due.reset(due)
         budget.lose(why, seconds=time.monotonic() - started, url=str(request.url), wait=wait, tries=tries)
+
+
+def _take_body(response: Any) -> None:
+    """Read a body that its caller would read bit by bit, past all patience."""
+    if int(response.headers.get("Content-Length") or 0) <= MOST_HELD:
+        response.read()
 
 
 def _keep_token(request: Any) -> None:

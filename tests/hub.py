@@ -205,7 +205,7 @@ class Handler(BaseHTTPRequestHandler):
             "downloads": 0,
             "likes": 0,
             "cardData": card,
-            "siblings": [{"rfilename": n} for n in repository.files],
+            "siblings": [{"rfilename": n, "size": p.stat().st_size} for n, p in repository.files.items()],
         }
 
     def elsewhere(self, address: str) -> None:
