@@ -111,7 +111,7 @@ def prepare(file: Path, catalog: Catalog, *, tokenizer: str | None = None, care:
         raise SourceError.join(errors)
     plan = planning.plan(draft, draft.checked(), found, resolved=resolved, tokenizer=asdict(encoder.identity))
     if care.lock and care.frozen:
-        lock.refuse_plan(care.lock, plan)
+        lock.refuse_plan(care.lock, plan, budgets=care.budget)
     return plan, encoder
 
 
