@@ -58,6 +58,8 @@ def build(
 
     if offline and frozen:
         raise UsageError("--offline and --frozen exclude each other: offline the starter corpus stands in, so that no lock can hold; leave one out")
+    if offline and update:
+        raise UsageError("--offline and --update exclude each other: offline no source is asked, so that there is nothing to renew; leave one out")
     building.share_arenas()
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)

@@ -173,6 +173,15 @@ def test_offline_and_frozen_exclude_each_other(run: Run, write_mix: Callable[...
     assert not (tmp_path / "B").exists()
 
 
+@pytest.mark.parametrize("update", [["--update"], ["--update", "tokenizer"], ["--update", "no_such_source"]])
+def test_offline_and_update_exclude_each_other(update: list[str], run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    mix = write_mix([{"path": ".", "num_samples": 1}])
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--offline", *update)
+    assert code == 2
+    assert "--offline and --update" in err
+    assert not (tmp_path / "B").exists()
+
+
 def test_local_files_that_change_are_named(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
     for name in ("a", "b"):
