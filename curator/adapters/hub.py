@@ -18,16 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from curator import network
+from curator import network, plain_yaml
 from curator.adapters import reading
 from curator.adapters.reading import File
 from curator.data import Resolved, Row, Sampling, Where
-from curator.errors import SourceError
+from curator.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
 PINNED = True  # a commit never changes
+DESCRIPTIONS = ("README.md", ".huggingface.yaml")  # where `datasets` reads how a dataset is laid out
+MAX_DESCRIPTION = 16 << 20  # bytes; thousands of configurations take a tenth of it
+MAX_DESCRIBED = 2_000_000  # values of YAML, once aliases are followed
 BLOCK = 1 << 20  # bytes asked for at a time where a file is read from end to end
 
 
@@ -116,11 +119,31 @@ def _splits(where: Where, info: Any, memo: MutableMapping[str, Any]) -> dict[str
 
 def _builder_splits(where: Where, info: Any) -> dict[str, list[str]]:
     place = _url(where.dataset or "", info.sha)
+    _refuse_bombs(where, info)
     with _looking_within(place), tempfile.TemporaryDirectory() as nothing_kept:
         files = _builder_files(where, info, kept=nothing_kept)
     for name in (str(f) for names in files.values() for f in names):
         _refuse_outside(name, place)
     return {str(split): [str(f).removeprefix(f"{place}/") for f in names] for split, names in files.items()}
+
+
+def _refuse_bombs(where: Where, info: Any) -> None:
+    """Raise SourceError where what a dataset says of itself is not plain YAML within bounds: `datasets` has none, and writes it out in errors."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+    present = {s.rfilename for s in info.siblings or []}
+    for name in (n for n in DESCRIPTIONS if n in present):
+        file = Path(hf_hub_download(where.dataset or "", name, repo_type="dataset", revision=info.sha))
+        if file.stat().st_size > MAX_DESCRIPTION:
+            raise SourceError(f"its {name} has more than {MAX_DESCRIPTION >> 20} MiB; name its files with `data_files`")
+        text = file.read_text(encoding="utf-8", errors="replace")
+        header = REGEX_YAML_BLOCK.search(text)
+        told = text if name != "README.md" else header[2] if header else ""
+        try:
+            plain_yaml.load(told, name=name, nodes=MAX_DESCRIBED)
+        except UsageError as error:
+            raise SourceError(f"its {_first_line(error)}; name its files with `data_files`") from None
 
 
 def _builder_files(where: Where, info: Any, *, kept: str) -> dict[Any, list[Any]]:

@@ -180,6 +180,17 @@ def test_a_readme_that_means_nothing_is_told(card: str, run: Run, dataset: Calla
     assert "a bug" not in err
 
 
+@pytest.mark.parametrize("name", ["README.md", ".huggingface.yaml"])
+@pytest.mark.parametrize(("text", "said"), [(BOMB + "configs: {a: *a9}\n", "alias bomb"), ("a: " + "[" * 3000, "nested deeper"), ("a: " + "x" * (17 << 20), "more than 16 MiB")])  # fmt: skip
+def test_a_description_that_is_a_bomb(name: str, text: str, said: str, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    from tests.hub import Repository
+
+    monkeypatch.setattr(Repository, "card_data", lambda _: {})  # this hub would go off itself
+    files = {name: (f"---\n{text}\n---\n" if name == "README.md" else text).encode()}
+    mix = write_mix([{"dataset": dataset("bomb", chat_rows(3), files=files), **TEXT}])
+    refused(run("plan", mix), 3, "tests/bomb", name, said, "`data_files`")
+
+
 def test_a_lock_opens_nothing_outside_its_datasets(run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
     mix = write_mix([{"dataset": dataset("mine", chat_rows(40)), "columns": ["messages"], "formatter": "chat_completion", "num_samples": 1}])
     dataset("private", chat_rows(40))
