@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import random
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,12 +27,14 @@ from typing import TYPE_CHECKING, Any
 from curator import artifact, content, coverage, lock, mix, network, offline, pack, plugins, review
 from curator import plan as planning
 from curator import tokens as tokenizing
+from curator.adapters import reading
 from curator.cache import Cache, Memo
 from curator.catalog import Catalog, data_root
 from curator.data import Resolved, Sample
 from curator.errors import MixError, ShortfallError, SourceError
 from curator.plan import Plan, Quota, Source, Stream
 from curator.pull import Batch, Counts, Mark, Pull, Recording, batches
+from curator.turns import Turn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 DEFAULT_JOBS = 4
 M_ARENA_MAX = -8  # of mallopt(3)
+MOST_WORKERS = 256  # most of them waiting for their turn, or for the network
 RESOLVERS = 16  # sources asked about at the same time: waiting, not work
 LIBRARIES = ("datasets", "huggingface_hub", "tokenizers", "transformers", "pyarrow", "polars", "langdetect", "magika", "rensa", "jinja2")
 Progress = Callable[[str, int, int], None]  # source, samples done, tokens done
@@ -107,7 +111,7 @@ def prepare(file: Path, catalog: Catalog, *, tokenizer: str | None = None, care:
         raise SourceError.join(errors)
     plan = planning.plan(draft, draft.checked(), found, resolved=resolved, tokenizer=asdict(encoder.identity))
     if care.lock and care.frozen:
-        lock.refuse_plan(care.lock, plan)
+        lock.refuse_plan(care.lock, plan, budgets=care.budget)
     return plan, encoder
 
 
@@ -265,8 +269,10 @@ def draw(
 
 @contextmanager
 def pulling(plan: Plan, encoder: Encoder, jobs: int, tape: dict[str, Recording] | None, care: Care) -> Iterator[dict[str, Pull]]:
-    """A pull for each stream of the plan, over ``jobs`` workers."""
-    executor = ThreadPoolExecutor(jobs, thread_name_prefix="pull")
+    """A pull for each stream of the plan, ``jobs`` of them at work at the same time."""
+    workers = max(jobs, min(len(plan.streams), MOST_WORKERS))
+    reading.let_wait(workers)
+    executor, taking_turns = ThreadPoolExecutor(workers, thread_name_prefix="pull"), threading.Semaphore(jobs)
     expected: Counter[str] = Counter()
     for quota in plan.quotas:
         for key in quota.streams:
@@ -282,12 +288,16 @@ def pulling(plan: Plan, encoder: Encoder, jobs: int, tape: dict[str, Recording] 
             return tape.setdefault(key, Recording(made(Mark()))).replay()
         return care.cache.entry(stream, resolved, encoder.identity).batches(made) if care.cache else made(Mark())
 
-    pulls = {k: Pull(s, making(k, s), executor=executor, expected=expected[k], budget=care.budget(s.source.name)) for k, s in plan.streams.items()}
+    def pull(key: str, stream: Stream) -> Pull:
+        turn, budget = Turn(taking_turns), care.budget(stream.source.name)
+        return Pull(stream, making(key, stream), executor=executor, turn=turn, expected=expected[key], budget=budget)
+
+    pulls = {key: pull(key, stream) for key, stream in plan.streams.items()}
     try:
         yield pulls
     finally:
-        for pull in pulls.values():
-            pull.close()
+        for each in pulls.values():
+            each.close()
         executor.shutdown(wait=True, cancel_futures=True)
 
 

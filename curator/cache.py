@@ -25,7 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator import network, plugins
+from curator import network, plugins, turns
 from curator import plan as planning
 from curator.data import Conversation, Document, Message, Origin, Resolved, Tokens, ToolCall
 from curator.errors import UsageError
@@ -248,10 +248,13 @@ class Entry:
         lock, until = filelock.FileLock(self.folder.with_suffix(".lock")), time.monotonic() + PATIENCE
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            while not lock.is_locked and time.monotonic() < until:
-                network.go_on()
-                with suppress(filelock.Timeout):
-                    lock.acquire(timeout=STEP)
+            with turns.aside() as step_aside:
+                while not lock.is_locked and time.monotonic() < until:
+                    network.go_on()
+                    with suppress(filelock.Timeout):
+                        lock.acquire(timeout=STEP)
+                    if not lock.is_locked:
+                        step_aside()
         except (OSError, NotImplementedError):
             pass
         if not lock.is_locked:

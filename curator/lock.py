@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from curator import __version__, plain_yaml, plugins
+from curator import __version__, network, plain_yaml, plugins
 from curator.catalog import data_root
 from curator.data import Resolved
 from curator.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from curator.plan import Plan, Stream
+
+    Budgets = Callable[[str], network.Budget]  # the one of each source, by its name
 
 FORMAT: Literal["curate-lock/1"] = "curate-lock/1"
 MAX_BYTES = 64 << 20
@@ -104,14 +106,14 @@ def write(file: Path, lock: Lock) -> None:
             beside.unlink(missing_ok=True)
 
 
-def made(plan: Plan) -> Lock:
-    """The lock of a plan. Asks for the hashes of its files. Raises SourceError for all sources together."""
+def made(plan: Plan, *, budgets: Budgets) -> Lock:
+    """The lock of a plan. Asks for the hashes of its files, at the cost of each source. Raises SourceError for all sources together."""
     sources: dict[str, Locked] = {}
     errors: list[SourceError] = []
     for key, stream in plan.streams.items():
         resolved = plan.resolved[key]
         try:
-            hashes = digests(stream, resolved)
+            hashes = digests(stream, resolved, budgets=budgets)
         except SourceError as error:
             errors.append(SourceError(f"{key}: {error}"))
             continue
@@ -136,10 +138,11 @@ def made(plan: Plan) -> Lock:
     )
 
 
-def digests(stream: Stream, resolved: Resolved) -> Mapping[str, str]:
+def digests(stream: Stream, resolved: Resolved, *, budgets: Budgets) -> Mapping[str, str]:
     """The hashes of a stream's files, where its adapter can tell them without reading them. Raises SourceError."""
     adapter = plugins.load("adapters", stream.source.card.adapter)
-    told: Mapping[str, str] = adapter.digests(stream.where, resolved) if hasattr(adapter, "digests") else {}
+    with network.spending(budgets(stream.source.name)):
+        told: Mapping[str, str] = adapter.digests(stream.where, resolved) if hasattr(adapter, "digests") else {}
     return told
 
 
@@ -170,20 +173,20 @@ def refuse_mix(lock: Lock, name: str, text: str, streams: Mapping[str, Stream]) 
     _refuse(faults, "renew the lock with `curate lock`, or build without --frozen")
 
 
-def refuse_plan(lock: Lock, plan: Plan) -> None:
-    """Raise NotAsLocked where what was found is not what was locked, with each thing that differs."""
+def refuse_plan(lock: Lock, plan: Plan, *, budgets: Budgets) -> None:
+    """Raise NotAsLocked where what was found is not what was locked, with each thing that differs. Raises SourceError."""
     faults = list(_differences(lock.tokenizer, plan.tokenizer, "tokenizer")) + list(_differences(lock.plugins, used(plan), ""))
     for key, locked in lock.sources.items():
         found = plan.resolved.get(key)
         if found is not None and found.revision != locked.revision:
-            faults.append(f"{key}: {locked.dataset} was {_short(locked.revision)}, is {_short(found.revision)}{_changed(locked, plan, key)}")
+            faults.append(f"{key}: {locked.dataset} was {_short(locked.revision)}, is {_short(found.revision)}{_changed(locked, plan, key, budgets)}")
     if not faults and plan.fingerprint != lock.fingerprint:
         faults.append(f"the plan is another: it was {lock.fingerprint[:12]} with curate {lock.curate}, is {plan.fingerprint[:12]} with {__version__}")
     _refuse(faults, "bring back what was locked, or take what there is with --update")
 
 
-def _changed(locked: Locked, plan: Plan, key: str) -> str:
-    hashes = digests(plan.streams[key], plan.resolved[key])
+def _changed(locked: Locked, plan: Plan, key: str, budgets: Budgets) -> str:
+    hashes = digests(plan.streams[key], plan.resolved[key], budgets=budgets)
     names = [n for n, digest in locked.files.items() if hashes.get(n) != digest]
     names += [n for n in hashes if n not in locked.files]
     return f" ({', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''})" if names else ""

@@ -22,6 +22,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from curator import turns
 from curator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 BUDGET = 300.0  # seconds that a source may lose to failures, where CURATE_RETRY_BUDGET says nothing else
 IDLE = 30.0  # seconds without a byte, or until all headers are there
 STEP = 0.5  # seconds of waiting for a byte, after which we see whether anybody still wants it
+MOST_HELD = 256 << 20  # bytes of an answer that is taken here whole, so that it can be asked for again; larger ones are left to who asked
+SLOW = 5.0  # seconds without a byte, after which another source may be worked on; less would have a narrow line shared by ever more requests
 LEAST_RATE = 8 << 10  # bytes a second, over a whole answer: a drip keeps no one waiting
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that another time may be better
-HOPELESS = frozenset({"TooManyRedirects", "UnsupportedProtocol", "LocalProtocolError"})  # the same every time
+HOPELESS = frozenset({"TooManyRedirects", "UnsupportedProtocol", "LocalProtocolError", "OfflineModeIsEnabled"})  # the same every time
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds, of the exponential backoff
 UNSEEN = 20.0  # seconds to go on with a host that has not answered once: more likely there is no network
 SAID_AFTER = 5.0  # seconds lost before anything is said
@@ -102,6 +105,7 @@ class Budget:
 
 _answered: set[str] = set()  # hosts that have answered, whatever it was, since this process began
 _spending: ContextVar[Budget | None] = ContextVar("spending", default=None)
+_step_aside: ContextVar[Callable[[], None] | None] = ContextVar("step_aside", default=None)  # of the request that is under way
 _headers_due: ContextVar[float | None] = ContextVar("headers_due", default=None)  # 0 before the first byte is waited for; None where no headers are
 
 
@@ -122,11 +126,11 @@ def go_on() -> None:
 
 
 def charged(fetch: Callable[..., bytes]) -> Callable[..., bytes]:
-    """``fetch`` at the cost of the present budget, whichever thread it will run in: parquet is read on threads of its own."""
-    budget = _spending.get() or Budget()
+    """``fetch`` at the cost of the present budget and in the name of the present worker, whichever thread it runs in: Arrow reads on its own."""
+    budget, turn = _spending.get() or Budget(), turns.present()
 
     def fetching(*arguments: Any, **options: Any) -> bytes:
-        with spending(budget):
+        with spending(budget), turns.named(turn):
             return fetch(*arguments, **options)
 
     return fetching
@@ -162,7 +166,7 @@ def _libraries() -> tuple[Any, ...]:
 @cache
 def be_patient() -> None:
     """Have the hub's clients send every request through ``_patiently``, from now on in this process."""
-    from huggingface_hub import set_client_factory
+    from huggingface_hub import constants, set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
     def factory() -> Any:
@@ -177,12 +181,22 @@ def be_patient() -> None:
         return client
 
     set_client_factory(factory)
+    constants.HF_HUB_DISABLE_XET = True  # it has a client of its own, without these limits
 
 
 def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
     """Send until there is an answer to work with. Raises GaveUp; an answer that no patience would change goes through."""
-    budget = _spending.get() or Budget()
     _limit(request)
+    with turns.aside() as step_aside:
+        before = _step_aside.set(step_aside)
+        try:
+            return _repeated(send, request, options, step_aside)
+        finally:
+            _step_aside.reset(before)
+
+
+def _repeated(send: Callable[..., Any], request: Any, options: dict[str, Any], step_aside: Callable[[], None]) -> Any:
+    budget = _spending.get() or Budget()
     tries = 0
     while True:
         tries += 1
@@ -191,19 +205,28 @@ def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
         due = _headers_due.set(None)
         try:
             response = send(request, **options)
+            _answered.add(urlsplit(str(request.url)).netloc)
+            if response.status_code not in PASSING:
+                _take_body(response)
+                return response
         except errors() as error:
             if type(error).__name__ in HOPELESS:
                 raise
             why = _kind(error)
         else:
-            _answered.add(urlsplit(str(request.url)).netloc)
-            if response.status_code not in PASSING:
-                return response
             why, wait = f"answered {response.status_code}", asked_to_wait(response.headers)
             response.close()
         finally:
             _headers_due.reset(due)
+        step_aside()
         budget.lose(why, seconds=time.monotonic() - started, url=str(request.url), wait=wait, tries=tries)
+
+
+def _take_body(response: Any) -> None:
+    """Read a body that its caller would read bit by bit, past all patience; not one that does not say how large it becomes."""
+    length = response.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) <= MOST_HELD and "Content-Encoding" not in response.headers:
+        response.read()
 
 
 def _keep_token(request: Any) -> None:
@@ -251,13 +274,16 @@ class _Stream:
         self._inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        until = time.monotonic() + (IDLE if timeout is None else timeout)
+        asked = time.monotonic()
+        until = asked + (IDLE if timeout is None else timeout)
         due = _headers_due.get()
         if due == 0:
             _headers_due.set(until)
         until = min(until, due or until)
         while True:
             go_on()
+            if (step_aside := _step_aside.get()) and time.monotonic() - asked > SLOW:
+                step_aside()
             left = until - time.monotonic()
             try:
                 return bytes(self._inner.read(max_bytes, max(0.001, min(STEP, left))))  # 0 would not wait at all

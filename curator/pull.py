@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from curator.tokens import Encoder
+    from curator.turns import Turn
 
 LEAST_BATCH, MOST_BATCH = 64_000, 400_000  # characters; the first batches are small, for sources that owe little
 DRY_SPELL = 4096  # rows in a row that give nothing: then the batch ends, so that the consumer hears of it
@@ -97,14 +98,16 @@ class Recording:
 
 
 class Pull:
-    """One stream, pulled in the background and consumed in order. A worker runs ahead until ``expected`` tokens are there."""
+    """One stream, pulled in the background and consumed in order. A worker runs ahead until ``expected`` tokens are there, while it
+    is its turn."""
 
-    def __init__(self, stream: Stream, making: Iterator[Batch], *, executor: Executor, expected: int, budget: network.Budget | None = None) -> None:
+    def __init__(self, stream: Stream, making: Iterator[Batch], *, executor: Executor, turn: Turn, expected: int, budget: network.Budget | None = None) -> None:
         self.stream = stream
         self.counts = Counts()
         self.error: SourceError | None = None
         self._making = making
         self._executor = executor
+        self._turn = turn
         self._expected = expected
         self._budget = budget or network.Budget(stream.key)
         self._made: SimpleQueue[Batch | BaseException | None] = SimpleQueue()  # None: the worker has stopped
@@ -151,8 +154,9 @@ class Pull:
 
     def _work(self) -> None:
         try:
-            for batch in self._ahead():
-                self._made.put(batch)
+            with self._turn.taken():
+                for batch in self._ahead():
+                    self._made.put(batch)
         except BaseException as error:  # noqa: BLE001 - it belongs to the consumer, who raises it
             self._made.put(error)
         self._made.put(None)

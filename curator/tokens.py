@@ -5,12 +5,13 @@ What a template can take is found by rendering small conversations with it, not 
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tiktoken.model", "tokenizer_config.json", "special_tokens_map.json")
+FILES = (  # by which the tokenizers of transformers are made; no weights, no pickles, no code
+    *("config.json", "*token*.json", "*vocab*.json", "*vocab*.txt", "merges*.txt", "dict.txt", "tekken.json", "*.jinja", "additional_chat_templates/*.jinja"),
+    *("tokenizer.model*", "tiktoken.model", "s*.model", "*.spm", "*.tiktoken", "bpe.codes", "prophetnet.tokenizer"),
+    *("normalizer.json", "emoji.json", "byte_maps.json", "word_*.json"),
+)
+MAX_BYTES = 256 << 20  # of all these files; the largest that are known have some 40 MB
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 STARTER = "starter"
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -446,8 +452,9 @@ def load(name: str, *, revision: str | None = None, starter: Path | None = None,
         raise NotATokenizer(f"tokenizer {name}: an empty folder; name one with tokenizer.json")
     if local and base is not None and folder != starter:
         _refuse_outside(folder, base)
-    commit = None if local else _commit(name, revision)
-    tokenizer = _pretrained(str(folder) if local else name, revision=commit, local=local)
+    if not local:
+        folder = _fetched(name, revision)
+    tokenizer = _pretrained(name, folder)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise SourceError(f"tokenizer {name}: it has no fast form (tokenizer.json); curate needs one")
@@ -462,7 +469,7 @@ def load(name: str, *, revision: str | None = None, starter: Path | None = None,
         fast.no_padding()
     identity = Identity(
         id=name,
-        revision=commit,
+        revision=None if local else folder.name,
         sha256=hashlib.sha256(state.encode()).hexdigest(),
         chat_template_sha256=hashlib.sha256(template.encode()).hexdigest(),
         vocab_size=len(tokenizer),
@@ -493,35 +500,75 @@ def _named_files(folder: Path) -> Iterator[Path]:
             yield from (Path(v) for v in named if os.path.exists(v))  # noqa: PTH110 - a NUL byte is no error here
 
 
-def _commit(name: str, revision: str | None) -> str:
-    """The commit that a branch, a tag or nothing stands for. Raises SourceError."""
-    from huggingface_hub import HfApi, errors
+def _fetched(name: str, revision: str | None) -> Path:
+    """The folder in the hub's cache with the files of a tokenizer, whose name is their commit. ``revision`` is a branch, a tag or a
+    commit; None is main. Raises SourceError, NotATokenizer."""
+    from huggingface_hub import HfApi, errors, hf_hub_download
 
     network.be_patient()
-    if revision and COMMIT.fullmatch(revision):
-        return revision
-    unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, OSError, network.GaveUp, *network.errors())
+    unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, *network.errors())
+    with _translated(name):
+        try:
+            info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=60)
+        except unanswered as error:
+            if folder := _kept(name, revision, offline=isinstance(error, errors.OfflineModeIsEnabled)):
+                return folder
+            raise
+        sizes = {s.rfilename: s.size or 0 for s in info.siblings or [] if _is_wanted(s.rfilename)}
+        if not sizes:
+            raise SourceError(f"tokenizer {name}: no tokenizer.json among its files on the hub; name the model that it belongs to")
+        if sum(sizes.values()) > MAX_BYTES:
+            raise SourceError(f"tokenizer {name}: its files are more than {MAX_BYTES >> 20} MiB ({max(sizes, key=lambda n: sizes[n])} is the largest)")
+        # tokenizer.json last: where it is kept, so is the rest, a chat template for one.
+        for file in sorted(sizes, key=lambda n: (n == "tokenizer.json", n)):
+            place = Path(hf_hub_download(name, file, revision=info.sha))
+        return place.parents[file.count("/")]
+
+
+def _is_wanted(file: str) -> bool:
+    return any(file.count("/") == pattern.count("/") and fnmatch.fnmatchcase(file, pattern) for pattern in FILES)
+
+
+def _kept(name: str, revision: str | None, *, offline: bool) -> Path | None:
+    """The folder of an earlier run, where the hub has no answer: of a commit, or, where the user wants no network, of a branch as it was then."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if not offline and not COMMIT.fullmatch(revision or ""):
+        return None
+    found = try_to_load_from_cache(name, "tokenizer.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Errors of the hub's clients as SourceError or NotATokenizer, which say which tokenizer, what was found and what to do."""
+    from huggingface_hub import errors
+
+    unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, OSError, *network.errors())
     try:
-        return str(HfApi().model_info(name, revision=revision, timeout=60).sha)
+        yield
     except errors.HFValidationError:
         raise NotATokenizer(f"tokenizer {name}: neither a folder nor a hub id ORG/NAME") from None
     except errors.GatedRepoError:
         raise SourceError(f"tokenizer {name}: gated; accept its terms on the hub and log in (`hf auth login`, or HF_TOKEN)") from None
+    except network.GaveUp as error:
+        raise SourceError(f"tokenizer {name}: {error}; try again later, or give it more time with --retry-budget") from None
+    except errors.OfflineModeIsEnabled:
+        raise SourceError(f"tokenizer {name}: not in the hub's cache, and HF_HUB_OFFLINE is set; unset it, or name a folder with tokenizer.json") from None
     except unanswered as error:
         text = str(error).strip().split("\n")[0][:200]
         raise SourceError(f"tokenizer {name}: not found on the hub ({text}); mend the name, log in, or name a folder with tokenizer.json") from None
 
 
-def _pretrained(name: str, *, revision: str | None, local: bool) -> Any:
+def _pretrained(name: str, folder: Path) -> Any:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(name, revision=revision or "main", local_files_only=local, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        where = "in that folder" if local else "on the hub"
         text = str(error).strip().split("\n")[0][:300]
-        raise SourceError(f"tokenizer {name}: cannot be loaded {where}: {text}; name a folder with tokenizer.json, or log in if it is gated") from None
+        raise SourceError(f"tokenizer {name}: cannot be loaded from {folder}: {text}; name a folder or a hub id with tokenizer.json") from None
     except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception for a broken tokenizer.json
         raise SourceError(f"tokenizer {name}: {type(error).__name__}: {str(error)[:300]}") from None

@@ -54,6 +54,7 @@ def hub() -> Iterator[Hub]:
     HUB.faults.clear()
     HUB.gated.clear()
     HUB.requests.clear()
+    HUB.arrived.clear()
     HUB.private_token = None
     HUB.bad_weather = 0.0
     HUB.struck.clear()

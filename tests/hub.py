@@ -82,6 +82,7 @@ class Hub:
         self.root = root
         self.faults: dict[str, list[Fault]] = {}
         self.requests: Counter[str] = Counter()
+        self.arrived: list[str] = []  # the same, one by one
         self.gated: set[str] = set()
         self.private_token: str | None = None
         self.bad_weather = 0.0  # share of requests that fail, with each kind of WEATHER in turn
@@ -142,6 +143,7 @@ class Handler(BaseHTTPRequestHandler):
         path = unquote(url.path)
         with self.hub._lock:
             self.hub.requests[f"{self.command} {path}"] += 1
+            self.hub.arrived.append(f"{self.command} {path}")
             self.hub.tokens |= {t for t in [self.headers.get("Authorization")] if t}
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length) if length else b""
@@ -205,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
             "downloads": 0,
             "likes": 0,
             "cardData": card,
-            "siblings": [{"rfilename": n} for n in repository.files],
+            "siblings": [{"rfilename": n, "size": p.stat().st_size} for n, p in repository.files.items()],
         }
 
     def elsewhere(self, address: str) -> None:

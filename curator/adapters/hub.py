@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import posixpath
 import re
+import tempfile
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from curator import network
+from curator import network, plain_yaml
 from curator.adapters import reading
 from curator.adapters.reading import File
 from curator.data import Resolved, Row, Sampling, Where
-from curator.errors import SourceError
+from curator.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping, Sequence
+    from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
 PINNED = True  # a commit never changes
+DESCRIPTIONS = ("README.md", ".huggingface.yaml")  # where `datasets` reads how a dataset is laid out
+MAX_DESCRIPTION = 16 << 20  # bytes; thousands of configurations take a tenth of it
+MAX_DESCRIBED = 2_000_000  # values of YAML, once aliases are followed
 BLOCK = 1 << 20  # bytes asked for at a time where a file is read from end to end
 
 
@@ -40,8 +49,8 @@ def resolve(where: Where, *, memo: MutableMapping[str, Any]) -> Resolved:
 
 def rows(where: Where, resolved: Resolved, *, seed: str, sampling: Sampling) -> Iterator[Row]:
     """The rows of the files that ``resolve`` named, at the commit that it pinned."""
-    files = [_open_later(where.dataset or "", resolved.revision or "main", name) for name in resolved.files]
     with _translated(where, commit=resolved.revision):
+        files = [_open_later(where.dataset or "", resolved.revision or "main", name) for name in resolved.files]
         yield from reading.read(files, where, seed=seed, sampling=sampling)
 
 
@@ -109,34 +118,108 @@ def _splits(where: Where, info: Any, memo: MutableMapping[str, Any]) -> dict[str
 
 
 def _builder_splits(where: Where, info: Any) -> dict[str, list[str]]:
+    place = _url(where.dataset or "", info.sha)
+    _refuse_bombs(where, info)
+    with _looking_within(place), tempfile.TemporaryDirectory() as nothing_kept:
+        files = _builder_files(where, info, kept=nothing_kept)
+    for name in (str(f) for names in files.values() for f in names):
+        _refuse_outside(name, place)
+    return {str(split): [str(f).removeprefix(f"{place}/") for f in names] for split, names in files.items()}
+
+
+def _refuse_bombs(where: Where, info: Any) -> None:
+    """Raise SourceError where what a dataset says of itself is not plain YAML within bounds: `datasets` has none, and writes it out in errors."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+    present = {s.rfilename for s in info.siblings or []}
+    for name in (n for n in DESCRIPTIONS if n in present):
+        file = Path(hf_hub_download(where.dataset or "", name, repo_type="dataset", revision=info.sha))
+        if file.stat().st_size > MAX_DESCRIPTION:
+            raise SourceError(f"its {name} has more than {MAX_DESCRIPTION >> 20} MiB; name its files with `data_files`")
+        text = file.read_text(encoding="utf-8", errors="replace")
+        header = REGEX_YAML_BLOCK.search(text)
+        told = text if name != "README.md" else header[2] if header else ""
+        try:
+            plain_yaml.load(told, name=name, nodes=MAX_DESCRIBED)
+        except UsageError as error:
+            raise SourceError(f"its {_first_line(error)}; name its files with `data_files`") from None
+
+
+def _builder_files(where: Where, info: Any, *, kept: str) -> dict[Any, list[Any]]:
+    """The files of each split, as URLs. ``kept`` is an empty folder: where anything fails, the library would take what earlier runs kept."""
     import datasets
+
+    try:
+        return datasets.load_dataset_builder(where.dataset or "", where.subset, revision=info.sha, cache_dir=kept).config.data_files or {}
+    except _foreign():
+        raise
+    except Exception as error:  # noqa: BLE001 - the README is a stranger's, and the library raises anything for it
+        names = _configurations(where, info, kept=kept) if isinstance(error, ValueError) else []
+        if names and where.subset not in names:
+            wanted = f"no subset {where.subset!r}" if where.subset else "it has several subsets and the card names none"
+            raise SourceError(f"{wanted}; it has {_shortened(names)}; mend `subset` in the card or the mix") from None
+        raise SourceError(f"its files cannot be made out: {_first_line(error) or type(error).__name__}; name them with `data_files`") from None
+
+
+def _configurations(where: Where, info: Any, *, kept: str) -> list[str]:
+    import datasets
+
+    try:
+        return list(datasets.get_dataset_config_names(where.dataset or "", revision=info.sha, cache_dir=kept))
+    except Exception:  # noqa: BLE001 - the same as above, and there is an error to tell already
+        return []
+
+
+_place: ContextVar[str | None] = ContextVar("place", default=None)  # the URL below which `datasets` may look for files in this thread
+
+
+@contextmanager
+def _looking_within(place: str) -> Iterator[None]:
+    """Have `datasets` look for files below this URL alone, whatever the README of a dataset says. Raises SourceError."""
+    _guard_patterns()
+    before = _place.set(place)
+    try:
+        yield
+    finally:
+        _place.reset(before)
+
+
+@cache
+def _guard_patterns() -> None:
+    """Set `datasets` up: quiet, and with ``_refuse_outside`` before it looks for any pattern. All come through one function of it,
+    the `data_files` and `data_dir` of every configuration and its own defaults, so nothing depends on how a README is read."""
+    import datasets
+    from datasets import data_files
 
     # `datasets` would tell a server of its own, whatever HF_ENDPOINT says, which datasets are looked at; a build waits for that.
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
-    try:
-        builder = datasets.load_dataset_builder(where.dataset or "", where.subset, revision=info.sha)
-    except ValueError as error:
-        names = _configurations(where, info)
-        if names and where.subset not in names:
-            wanted = f"no subset {where.subset!r}" if where.subset else "it has several subsets and the card names none"
-            raise SourceError(f"{wanted}; it has {_shortened(names)}; mend `subset` in the card or the mix") from None
-        raise SourceError(f"its files cannot be made out: {_first_line(error)}; name them with `data_files`") from None
-    except RuntimeError as error:
-        raise SourceError(f"{_first_line(error)}; name its files with `data_files`") from None
-    prefix = f"hf://datasets/{where.dataset}@{info.sha}/"
-    patterns = builder.config.data_files or {}
-    return {str(split): [str(f).removeprefix(prefix) for f in files] for split, files in patterns.items()}
+    data_files.resolve_pattern = _guarded(data_files.resolve_pattern)
 
 
-def _configurations(where: Where, info: Any) -> list[str]:
-    import datasets
+def _guarded(resolve: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    @wraps(resolve)
+    def resolved(pattern: str, base_path: str, *arguments: Any, **options: Any) -> list[str]:
+        place = _place.get()
+        if place is None:
+            return resolve(pattern, base_path, *arguments, **options)
+        absolute = Path(pattern).is_absolute() or urlsplit(pattern).scheme  # `file:a` has one too
+        _refuse_outside(pattern if absolute else posixpath.join(base_path, pattern), place)
+        found = resolve(pattern, base_path, *arguments, **options)
+        for name in found:
+            _refuse_outside(name, place)
+        return found
 
-    try:
-        return list(datasets.get_dataset_config_names(where.dataset or "", revision=info.sha))
-    except (ValueError, RuntimeError, OSError):
-        return []
+    return resolved
+
+
+def _refuse_outside(name: str, place: str) -> None:
+    """Raise SourceError where a file or pattern is not below a place, or could lead out of it: by ``..``, or as a chain of URLs (``zip://a::b``)."""
+    below = name.removeprefix(f"{place}/")
+    if below == name or ".." in below.split("/") or "::" in below or "://" in below:
+        raise SourceError(f"{below!r} leads out of its repository; name its files with `data_files` in the card or the mix")
 
 
 def _check_columns(where: Where, revision: str, name: str, memo: MutableMapping[str, Any]) -> None:
@@ -148,13 +231,21 @@ def _check_columns(where: Where, revision: str, name: str, memo: MutableMapping[
         raise SourceError(reading.no_column(missing, memo[key]))
 
 
+def _url(dataset: str, revision: str) -> str:
+    return f"hf://datasets/{dataset}@{revision}"
+
+
 def _open_later(dataset: str, revision: str, name: str) -> File:
+    """A file of a dataset. Raises SourceError where its name, which may come from a lock, leads out of the dataset."""
     from huggingface_hub import HfFileSystem
+
+    place = _url(dataset, revision)
+    _refuse_outside(f"{place}/{name}", place)
 
     def opened() -> Any:
         # Parquet asks for the ranges it wants; lines are read from end to end.
         cache = {"cache_type": "none"} if reading.format_of(name) == "parquet" else {"cache_type": "readahead"}
-        file = HfFileSystem().open(f"datasets/{dataset}@{revision}/{name}", "rb", block_size=BLOCK, **cache)
+        file = HfFileSystem().open(f"{place}/{name}", "rb", block_size=BLOCK, **cache)
         file.cache.fetcher = network.charged(file.cache.fetcher)
         return file
 
@@ -164,15 +255,19 @@ def _open_later(dataset: str, revision: str, name: str) -> File:
 @contextmanager
 def _translated(where: Where, *, commit: str | None = None) -> Iterator[None]:
     """Foreign errors as SourceError that says which dataset, what was found and what to do."""
-    from huggingface_hub import errors
-
     network.be_patient()
-    foreign: tuple[type[Exception], ...] = (SourceError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, OSError, *network.errors())
     try:
         yield
-    except foreign as error:
+    except _foreign() as error:
         name = f"{where.dataset}{f' ({where.subset})' if where.subset else ''}"
         raise SourceError(f"{name}: {_said(error, where, commit)}") from None
+
+
+def _foreign() -> tuple[type[Exception], ...]:
+    """What can come from the hub and its clients, and what is told already."""
+    from huggingface_hub import errors
+
+    return (SourceError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, OSError, *network.errors())
 
 
 def _said(error: Exception, where: Where, commit: str | None) -> str:

@@ -57,6 +57,13 @@ class File:
         return format_of(self.name)
 
 
+def let_wait(workers: int) -> None:
+    """Have room for so many workers that wait for parquet: Arrow reads on eight threads of its own, which they all share."""
+    import pyarrow as pa
+
+    pa.set_io_thread_count(max(workers, pa.io_thread_count()))
+
+
 def format_of(name: str) -> str:
     """The format that a file name says, whatever it is compressed with."""
     path = PurePosixPath(name)

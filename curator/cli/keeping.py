@@ -117,11 +117,10 @@ def _licensed(resolved: Resolved | None, stream: Stream) -> Resolved | None:
     return resolved and replace(resolved, license=resolved.license or stream.source.card.license)
 
 
-def renew(place: Path, old: Lock | None, plan: Plan) -> None:
-    """Write the lock of a plan and say what is new in it."""
+def renew(place: Path, old: Lock | None, new: Lock) -> None:
+    """Write a lock and say what is new in it."""
     from curator import lock
 
-    new = lock.made(plan)
     lock.write(place, new)
     lines = lock.changes(old, new) if old else [f"{len(new.sources)} streams, {sum(len(s.files) for s in new.sources.values())} files"]
     say(f"{place}: " + ("nothing has changed" if not lines else "renewed" if old else "written"))
@@ -141,6 +140,7 @@ def lock_command(
 ) -> None:
     """Write down what a mix means today: commit, licence, files with their hashes, tokenizer. Builds then take just that."""
     from curator import build as building
+    from curator import lock
 
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
@@ -150,7 +150,7 @@ def lock_command(
     care = locked(care, place if update else None, frozen=False, update=update)
     say(f"reading {file.name}, finding its sources")
     plan, _ = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
-    renew(place, _readable(place), plan)
+    renew(place, _readable(place), lock.made(plan, budgets=care.budget))
 
 
 def _readable(place: Path) -> Lock | None:

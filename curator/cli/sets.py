@@ -53,11 +53,13 @@ def build(
 ) -> None:
     """Turn a mix into a calibration set. What it pulls is kept: a build that was interrupted goes on where it was.
     Where the mix has a lock, its commits are taken."""
-    from curator import artifact, paths
+    from curator import artifact, lock, paths
     from curator import build as building
 
     if offline and frozen:
         raise UsageError("--offline and --frozen exclude each other: offline the starter corpus stands in, so that no lock can hold; leave one out")
+    if offline and update:
+        raise UsageError("--offline and --update exclude each other: offline no source is asked, so that there is nothing to renew; leave one out")
     building.share_arenas()
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
@@ -77,11 +79,12 @@ def build(
             plan, encoder = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
         for note in (*plan.notes, *beside_lock(care, plan)):
             say(f"note: {note}")
+        renewed = lock.made(plan, budgets=care.budget) if update and place is not None else None
         workers = jobs or building.default_jobs()
         with progress_bar(plan.samples) as progress:
             manifest = building.build(plan, encoder, target, jobs=workers, allow_short=allow_short, force=force, against=against, progress=progress, care=care)
-    if update and place is not None:
-        renew(place, care.lock, plan)
+    if renewed is not None and place is not None:
+        renew(place, care.lock, renewed)
     tidy(care)
     if as_json:
         print_json({k: v for k, v in manifest.items() if k not in ("files", "mix")} | {"out": str(target)})

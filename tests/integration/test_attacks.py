@@ -140,6 +140,69 @@ def test_cards_that_are_bombs(run: Run, write_mix: Callable[..., Path], tmp_path
         refused(outcome, 3 if said == "outside the folder" else 2, said)
 
 
+@pytest.fixture
+def walked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What fsspec, through which `datasets` looks for files, was asked for on this machine."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    asked: list[str] = []
+    for name in ("glob", "find", "ls", "info"):
+        method = getattr(LocalFileSystem, name)
+        monkeypatch.setattr(LocalFileSystem, name, lambda self, path, *a, _method=method, **k: asked.append(str(path)) or _method(self, path, *a, **k))
+    return asked
+
+
+@pytest.mark.parametrize("form", ["{}", "[{}]", "[{{split: train, path: {}}}]", "[{{split: train, path: [data/*.parquet, {}]}}]"])
+@pytest.mark.parametrize("pattern", ["ABSOLUTE/*.parquet", "../../*.parquet", "data/../../*", "file:ABSOLUTE/*", "file://ABSOLUTE/*", "local:x/*", "http://127.0.0.1:9/a.parquet", "hf://datasets/tests/other/*", "zip://*::ABSOLUTE/a.zip", "data/*::ABSOLUTE/a"])  # fmt: skip
+def test_the_readme_of_a_dataset_stays_in_it(form: str, pattern: str, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], walked: list[str], tmp_path: Path) -> None:  # fmt: skip # 24
+    (tmp_path / "a.parquet").write_bytes(parquet("secret", 50))
+    named = form.format(json.dumps(pattern.replace("ABSOLUTE", str(tmp_path))))
+    name = dataset("readme", chat_rows(3), card=f"configs:\n- config_name: default\n  data_files: {named}")
+    outcome = run("plan", write_mix([{"dataset": name, **TEXT}]))
+    refused(outcome, 3, name, "leads out of its repository", "`data_files`")
+    assert not [path for path in walked if str(tmp_path) in path or "x" in path], walked
+
+
+@pytest.mark.parametrize("where", ["README.md", ".huggingface.yaml"])
+@pytest.mark.parametrize("folder", ["ABSOLUTE", "..", "http://127.0.0.1:9", "file://ABSOLUTE"])
+def test_the_folder_that_a_readme_names_stays_in_it(folder: str, where: str, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], walked: list[str], tmp_path: Path) -> None:  # fmt: skip
+    text = f"configs:\n- config_name: a\n  data_files: data/*.parquet\n- config_name: b\n  data_dir: {json.dumps(folder.replace('ABSOLUTE', str(tmp_path)))}\n"
+    files = {where: (f"---\n{text}---\n" if where == "README.md" else text).encode()}
+    name = dataset("readme", chat_rows(3), files=files)
+    refused(run("plan", write_mix([{"dataset": name, "subset": "b", **TEXT}])), 3, name, "leads out of its repository")
+    assert not [path for path in walked if str(tmp_path) in path], walked
+
+
+@pytest.mark.parametrize("card", ["configs: {a: b}", "configs:\n- config_name: {}\n  data_files: a", "configs:\n- config_name: a\n  data_files: [{split: train, path: [1]}]", "configs: [1]", "a: [", "dataset_info: 3"])  # fmt: skip
+def test_a_readme_that_means_nothing_is_told(card: str, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path]) -> None:
+    entry = {"dataset": dataset("odd", chat_rows(3), card=card), "columns": ["messages"], "formatter": "chat_completion", "num_samples": 1}
+    code, _, err = run("plan", write_mix([entry]))
+    assert code in (0, 3), err
+    assert "a bug" not in err
+
+
+@pytest.mark.parametrize("name", ["README.md", ".huggingface.yaml"])
+@pytest.mark.parametrize(("text", "said"), [(BOMB + "configs: {a: *a9}\n", "alias bomb"), ("a: " + "[" * 3000, "nested deeper"), ("a: " + "x" * (17 << 20), "more than 16 MiB")])  # fmt: skip
+def test_a_description_that_is_a_bomb(name: str, text: str, said: str, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    from tests.hub import Repository
+
+    monkeypatch.setattr(Repository, "card_data", lambda _: {})  # this hub would go off itself
+    files = {name: (f"---\n{text}\n---\n" if name == "README.md" else text).encode()}
+    mix = write_mix([{"dataset": dataset("bomb", chat_rows(3), files=files), **TEXT}])
+    refused(run("plan", mix), 3, "tests/bomb", name, said, "`data_files`")
+
+
+def test_a_lock_opens_nothing_outside_its_datasets(run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
+    mix = write_mix([{"dataset": dataset("mine", chat_rows(40)), "columns": ["messages"], "formatter": "chat_completion", "num_samples": 1}])
+    dataset("private", chat_rows(40))
+    assert run("lock", mix)[0] == 0
+    lock = mix.with_suffix(".lock")
+    lock.write_text(lock.read_text().replace("data/train-", "../../../private/resolve/main/data/train-"))
+    hub.requests.clear()
+    refused(run("build", mix, "--out", tmp_path / "B"), 3, "tests/mine", "leads out of its repository")
+    assert not [r for r in hub.requests if "private" in r]
+
+
 def parquet(value: str, rows: int) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def test_the_end_of_the_budget_names_the_source_and_what_was_tried(run: Run, sma
 def test_a_slow_source_holds_up_nobody_else(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
     names = [f"s{n}" for n in range(6)]
     mix = small(*names)
-    run("plan", mix)  # so that only rows are slow
+    run("lock", mix)  # so that only rows are slow
     for name in names[1:]:
         hub.fail(f"tests/{name}", Fault(delay=0.15, path="*.parquet"))
     hub.fail("tests/s0", Fault(delay=1.5, path="*.parquet"))
@@ -132,6 +133,58 @@ def test_a_slow_source_holds_up_nobody_else(run: Run, small: Callable[..., Path]
     thread.join()
     assert code == 0, err
     assert max(finished.values()) < took - 1.0, f"all were asked long before the slow one was done: {finished}, {took:.1f} s"
+
+
+@pytest.mark.parametrize("fault", [Fault(status=429, retry_after="6"), Fault(delay=4.0)], ids=["429", "slow"])
+def test_as_many_failing_sources_as_workers_hold_up_nobody(fault: Fault, run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(network, "SLOW", 0.5)
+    ill, well = ([f"{kind}{n}-{fault.delay:.0f}" for n in range(count)] for kind, count in (("ill", 10), ("well", 3)))  # Arrow reads on eight threads
+    names = [*ill, *well]
+    mix = small(*names)
+    run("lock", mix)  # so that only rows fail
+    hub.arrived.clear()
+    for name in ill:
+        hub.fail(f"tests/{name}", replace(fault, path="*.parquet", times=None if fault.status else 1))
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--jobs", "2", "--retry-budget", "8")
+    assert code == (3 if fault.status else 0), err
+    rows = [r.split("/")[3] for r in hub.arrived if r.endswith(".parquet")]
+    first = {name: rows.index(name) for name in names}
+    again = min(n for n, name in enumerate(rows) if name in ill and n > first[name])
+    last = max(n for n, name in enumerate(rows) if name in well)
+    assert last < again, f"all that is well was pulled before anything was tried again: {rows}"
+
+
+def test_waiting_for_another_build_holds_up_nobody(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
+    import filelock
+
+    from curator.cache import Cache
+
+    mix = small("shared", "own")
+    assert run("build", mix, "--out", tmp_path / "A")[0] == 0
+    for kept in Cache.find().entries():
+        for file in kept.folder.glob("*.batch"):
+            file.unlink()
+    run("lock", mix)  # so that only rows are asked for
+    (shared,) = (k.folder for k in Cache.find().entries() if k.about["source"] == "shared")
+    hub.arrived.clear()
+    other = filelock.FileLock(shared.with_suffix(".lock"), thread_local=False)
+    other.acquire()
+    asked: list[str] = []
+
+    def until_own_is_pulled() -> None:
+        until = time.monotonic() + 10
+        while not asked and time.monotonic() < until:
+            asked.extend(r for r in hub.arrived if "/own/resolve/" in r and r.startswith("GET"))
+            time.sleep(0.05)
+        other.release()
+
+    thread = threading.Thread(target=until_own_is_pulled)
+    thread.start()
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--jobs", "1")
+    thread.join()
+    assert code == 0, err
+    assert asked
+    assert bytes_of(tmp_path / "B") == bytes_of(tmp_path / "A")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from tests.conftest import _TREE, prose, small_tokenizer
-from tests.hub import Hub
+from tests.hub import Fault, Hub
 from tests.integration.test_resume import bytes_of
 
 Run = Callable[..., tuple[int, str, str]]
@@ -70,6 +71,28 @@ def test_the_hub_moves_on_and_frozen_builds_the_old_bytes(cached: bool, run: Run
     assert bytes_of(tmp_path / "frozen") == bytes_of(tmp_path / "old")
     assert run("build", mix, "--out", tmp_path / "default")[0] == 0
     assert bytes_of(tmp_path / "default") == bytes_of(tmp_path / "old"), "a lock that is there is used"
+
+
+@pytest.mark.parametrize("command", ["lock", "build"])
+def test_the_hashes_of_files_are_asked_for_within_the_budget_of_their_source(
+    command: str, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], hub: Hub, tmp_path: Path
+) -> None:
+    lines = "".join(json.dumps(r) + "\n" for r in rows(0)).encode()
+    card = {"dataset": dataset("hashed", files={f"{n}/a.jsonl": lines for n in ("rust", "c", "go")}), "data_files": ["{language}/*.jsonl"], "columns": ["t"]}
+    (tmp_path / "catalog" / "sources").mkdir(parents=True)
+    languages = {"rust": "rust", "c": "c", "go": "go"}
+    text = json.dumps({**card, "formatter": "raw_text", "category": "Code", "languages": languages})
+    (tmp_path / "catalog" / "sources" / "hashed.yaml").write_text(text, encoding="utf-8")
+    mix = write_mix([{"source": "hashed", "languages": "all", "num_samples": 3}], tokenizer=str(small_tokenizer(tmp_path / "tokenizer")))
+    hub.fail("tests/hashed", Fault(status=503, path="paths-info"))
+    more = ["--out", tmp_path / "B", "--update"] if command == "build" else []
+    code, _, err = run(command, mix, *more, "--catalog", tmp_path / "catalog", "--retry-budget", "2")
+    assert code == 3, err
+    failed = [int(n) for n in re.findall(r"(\d+) × answered 503", err)]
+    assert len(failed) == 3
+    assert failed == sorted(set(failed)), f"each goes on from what the source has lost: {err}"
+    assert not mix.with_suffix(".lock").exists()
+    assert not (tmp_path / "B").exists()
 
 
 def test_what_is_gone_is_named(run: Run, mix: Path, hub: Hub, tmp_path: Path) -> None:
@@ -147,6 +170,15 @@ def test_offline_and_frozen_exclude_each_other(run: Run, write_mix: Callable[...
         code, _, err = run("build", mix, "--out", tmp_path / "B", "--offline", "--frozen")
         assert code == 2
         assert "--offline and --frozen" in err
+    assert not (tmp_path / "B").exists()
+
+
+@pytest.mark.parametrize("update", [["--update"], ["--update", "tokenizer"], ["--update", "no_such_source"]])
+def test_offline_and_update_exclude_each_other(update: list[str], run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
+    mix = write_mix([{"path": ".", "num_samples": 1}])
+    code, _, err = run("build", mix, "--out", tmp_path / "B", "--offline", *update)
+    assert code == 2
+    assert "--offline and --update" in err
     assert not (tmp_path / "B").exists()
 
 

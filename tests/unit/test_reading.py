@@ -6,8 +6,10 @@ import gzip
 import io
 import json
 import random
+import threading
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -258,3 +260,29 @@ def test_values_within_lists_and_structs(rows: list[object], within: int) -> Non
 def test_values_within_maps() -> None:
     maps = pa.array([[("a", 1)], [("a", 1), ("b", 2)], []], pa.map_(pa.string(), pa.int64()))
     assert [reading._values_within(part) for part in (maps, maps[1:], maps[:1], maps[2:])] == [9, 6, 3, 0]
+
+
+def test_more_files_may_wait_than_arrow_has_threads() -> None:
+    reading.let_wait(12)
+    go_on, waiting, started = threading.Event(), threading.Semaphore(0), set[int]()
+
+    class Waiting(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if threading.get_ident() not in started:  # a thread of Arrow's
+                waiting.release()
+                go_on.wait(30)
+            return super().read(size)
+
+    def first(opened: type[io.BytesIO]) -> Row:
+        started.add(threading.get_ident())
+        file = File("a.parquet", lambda: opened(parquet(ROWS[:2])))
+        return next(reading.read([file], Where(columns=("t",)), seed="s", sampling="head"))
+
+    with ThreadPoolExecutor(12) as executor:
+        held = [executor.submit(first, Waiting) for _ in range(11)]
+        try:
+            assert all(waiting.acquire(timeout=10) for _ in held)
+            assert executor.submit(first, io.BytesIO).result(10).values["t"] == "text 0"
+        finally:
+            go_on.set()
+        assert {h.result(10).values["t"] for h in held} == {"text 0"}
