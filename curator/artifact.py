@@ -213,8 +213,7 @@ def refuse_target(target: Path, *, force: bool, marker: str = MANIFEST, what: st
     """Raise UsageError where a build (or ``what``) cannot go, before work is put into it."""
     if not target.exists() and not target.is_symlink():
         return
-    if os.path.ismount(target):  # no rename can put anything there
-        raise UsageError(f"{target}: is a mount point; name a folder in it")
+    paths.refuse_mount(target)
     is_one = (target / marker).is_file()
     is_empty = target.is_dir() and not any(target.iterdir())
     if not force and not is_empty:

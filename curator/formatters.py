@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from curator import languages
+from curator import languages, plain_json
 from curator.data import Conversation, Drop, Message, Role, ToolCall
 
 Values = Mapping[str, Any]
@@ -314,7 +314,7 @@ def _decoded(value: Any) -> Any:
     """JSON text as what it says; anything else as it is."""
     if isinstance(value, str) and value.strip()[:1] in ("{", "["):
         try:
-            return json.loads(value)
+            return plain_json.loads(value)
         except (ValueError, RecursionError):
             return value
     return value

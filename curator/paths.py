@@ -25,6 +25,12 @@ def allowed(path: Path, base: str) -> bool:
     return any(path.is_relative_to(Path(folder).expanduser().resolve()) for folder in [base, *named])
 
 
+def refuse_mount(target: Path) -> None:
+    """Raise UsageError where no rename can put anything."""
+    if os.path.ismount(target):
+        raise UsageError(f"{target}: is a mount point; name a folder in it")
+
+
 @contextmanager
 def claimed(target: Path, *, otherwise: str = ELSEWHERE) -> Iterator[None]:
     """Have a target to oneself, and clear up what runs that were killed left beside it; within a claim, a claim is free.

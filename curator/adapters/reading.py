@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import random
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import IO, Any, cast
 
-from curator import network
+from curator import network, plain_json
 from curator.adapters import pages
 from curator.data import Row, Sampling, Where
 from curator.errors import SourceError
@@ -29,7 +28,8 @@ VALUE_BYTES = 250  # that a value within a list or a struct may take as an objec
 MANY_BYTES = 128 << 10  # of such objects in a row, above which they count as its size
 MOST_DELIMITERS = 1 << 20  # of a record of CSV, in quotes or not; a short field takes up to 80 bytes
 MOST_COLUMNS = 16_384  # of CSV, as many as a spreadsheet has; every row is a mapping of all of them
-MAX_WHOLE_BYTES = 128 << 20  # a JSON array is read whole, and is many times its size in memory
+MOST_IN_ARRAY = 8 << 20  # commas and opening brackets of all rows of a JSON array, which is read whole
+MAX_WHOLE_BYTES = 128 << 20  # of a JSON array
 MAX_TEXT_BYTES = 8 << 20  # a text or source file
 PROBED_ROWS = 100  # rows after which a column that never appeared is an error
 FORMATS = {
@@ -326,7 +326,7 @@ def _jsonl(file: File) -> Iterator[Record]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = plain_json.loads(line)
         except (ValueError, RecursionError) as error:
             yield f"not JSON: {error}", len(line)
             continue
@@ -337,8 +337,10 @@ def _json(file: File) -> Iterator[Record]:
     """A JSON array, an object holding one (``{"data": [...]}``), or JSON lines under the name .json."""
     data = _whole(file, MAX_WHOLE_BYTES)
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
+        value = plain_json.loads(data, most=MOST_IN_ARRAY)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, plain_json.TooMany) and data.lstrip().startswith(b"["):
+            raise SourceError(f"{file.name}: an array with {error}; give it as JSON lines or parquet") from None
         lines = File(file.name.removesuffix(".gz").removesuffix(".zst"), lambda: io.BytesIO(data))
         yield from _jsonl(lines)
         return

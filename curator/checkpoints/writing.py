@@ -197,6 +197,7 @@ def refuse_target(target: Path, *, force: bool, sources: Sequence[Path] = ()) ->
     inside = next((s for s in sources if target.resolve().is_relative_to(s.resolve())), None)
     if inside is not None:
         raise UsageError(f"{target}: is {inside}, which is read, or in it; choose another --out")
+    paths.refuse_mount(target)
     if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
         return
     ours = any((target / name).is_file() for name in MANIFESTS)

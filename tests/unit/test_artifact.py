@@ -165,6 +165,9 @@ def test_a_mount_point_is_refused_before_any_work(force: bool, tmp_path: Path, m
     with pytest.raises(UsageError, match="mount point"):
         artifact.refuse_target(target, force=force)
     artifact.refuse_target(target / "in it", force=force)
+    (target / writing.MANIFESTS[0]).write_text("{}")
+    with pytest.raises(UsageError, match="mount point"):
+        writing.refuse_target(target, force=force)
 
 
 @pytest.mark.parametrize("code", [errno.EBUSY, errno.EXDEV])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator import formatters, plugins
+from curator import formatters, plain_json, plugins
 from curator.data import Conversation, Drop, Message, ToolCall
 from curator.formatters import Options
 
@@ -196,3 +196,12 @@ def test_tags_without_an_end_take_no_time(content: str) -> None:
     started = time.process_time()
     chat([{"role": "user", "content": "q"}, {"role": "assistant", "content": content}, {"role": "tool", "content": content.replace("call", "response")}])
     assert time.process_time() - started < 2
+
+
+def test_a_call_of_more_values_than_there_is_room_for_stays_in_the_text() -> None:
+    arguments = "[" + "[]," * plain_json.MOST + "0]"
+    result = chat(
+        [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}]
+    )
+    assert isinstance(result, Conversation)
+    assert result.messages[1].tool_calls[0].arguments == arguments

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from curator import network
+from curator import network, plain_json
 from curator.adapters import files, reading
 from curator.adapters.reading import File
 from curator.data import Row, Where
@@ -286,3 +286,21 @@ def test_more_files_may_wait_than_arrow_has_threads() -> None:
         finally:
             go_on.set()
         assert {h.result(10).values["t"] for h in held} == {"text 0"}
+
+
+@pytest.mark.parametrize("unit", [b"[],", b'{"":{}},', b"1,"])
+def test_json_of_more_values_than_there_is_room_for(unit: bytes) -> None:
+    line = b'{"n": [' + unit * plain_json.MOST + b"0]}"
+    dropped, kept = reading.read([memory("a.jsonl", line + b'\n{"n": 1}\n')], Where(), seed="s", sampling="head")
+    assert dropped.broken is not None
+    assert "more than 4,194,304 commas and brackets" in dropped.broken
+    assert kept.values == {"n": 1}
+    array = b" [" + unit * reading.MOST_IN_ARRAY + b"0]"
+    with pytest.raises(SourceError, match=r"a\.json: an array with more than 8,388,608 commas and brackets; give it as JSON lines or parquet"):
+        next(reading.read([memory("a.json", array)], Where(), seed="s", sampling="head"))
+
+
+def test_a_long_text_is_not_taken_for_many_values() -> None:
+    text = "words, " * (9 << 20)
+    (row,) = reading.read([memory("a.json", json.dumps([{"t": text[: 28 << 20]}]).encode())], Where(), seed="s", sampling="head")
+    assert len(row.values["t"]) == 28 << 20
