@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.options import json_option
+from curator.cli.options import a_number, json_option
 from curator.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 out_option = click.option("--out", "-o", "target", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 force_option = click.option("--force", is_flag=True, help="Replace what an earlier run of the command wrote there.")
-shard_option = click.option("--shard-size", default=5.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Most GB (10^9 bytes) in a file.")
+shard_option = click.option(
+    "--shard-size", default=5.0, show_default=True, type=click.FloatRange(0, 1e9, min_open=True), callback=a_number, help="Most GB (10^9 bytes) in a file."
+)
 
 
 @click.command()

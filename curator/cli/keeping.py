@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.options import catalog_option, find_catalog, json_option
+from curator.cli.options import a_number, catalog_option, find_catalog, json_option
 from curator.cli.output import print_json, print_table, printable, say
 from curator.errors import ANSWER_IS_NO, UsageError
 
@@ -133,7 +133,7 @@ def renew(place: Path, old: Lock | None, new: Lock) -> None:
 @click.option("--update", multiple=True, metavar="SOURCE", help="Renew only this source (may be given again); default: all.")
 @click.option("--tokenizer", help="Another tokenizer than the mix names.")
 @click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="The file to write; default: MIX with the ending .lock.")
-@click.option("--retry-budget", type=click.FloatRange(0, 86400), help="Seconds that each source may lose to failed requests; default 300.")
+@click.option("--retry-budget", type=click.FloatRange(0, 86400), callback=a_number, help="Seconds that each source may lose to failed requests; default 300.")
 @catalog_option
 def lock_command(
     mix: str, update: tuple[str, ...], tokenizer: str | None, lock_file: Path | None, retry_budget: float | None, catalog_folder: Path | None
@@ -214,7 +214,7 @@ def list_kept(as_json: bool) -> None:
 
 @cache.command()
 @click.option("--max-size", help="Keep no more than this, such as 5G; default: CURATE_CACHE_SIZE, or 10G.")
-@click.option("--unused", "days", type=click.FloatRange(0), help="Also remove what no build used for so many days.")
+@click.option("--unused", "days", type=click.FloatRange(0), callback=a_number, help="Also remove what no build used for so many days.")
 def prune(max_size: str | None, days: float | None) -> None:
     """Remove what was not used for the longest time, until the rest fits."""
     from curator.cache import Cache, parsed_size, size_limit

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import click
+
+
+def a_number(_: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """For options of a range, which takes "nan" for a number in it."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number to count with", param=parameter)
+    return value
+
 
 catalog_option = click.option("--catalog", "catalog_folder", type=click.Path(path_type=Path), help="Folder with sources/ and mixes/ of your own.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.keeping import allow, beside_lock, careful, lock_place, locked, refuse_unknown, renew, tidy
-from curator.cli.options import against_option, build_argument, catalog_option, find_catalog, json_option
+from curator.cli.options import a_number, against_option, build_argument, catalog_option, find_catalog, json_option
 from curator.cli.output import print_json, print_table, progress_bar, say
 from curator.errors import UsageError
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--update", multiple=True, is_flag=False, flag_value="*", metavar="[SOURCE]", help="After MIX: find SOURCE (or all) anew, and renew the lock.")
 @click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="The lock; default: MIX with the ending .lock.")
 @click.option("--no-cache", is_flag=True, help="Keep nothing of what is pulled, and use nothing that was kept.")
-@click.option("--retry-budget", type=click.FloatRange(0, 86400), help="Seconds that each source may lose to failed requests; default 300.")
+@click.option("--retry-budget", type=click.FloatRange(0, 86400), callback=a_number, help="Seconds that each source may lose to failed requests; default 300.")
 @catalog_option
 @json_option
 def build(

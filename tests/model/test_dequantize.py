@@ -226,6 +226,12 @@ def test_everything_that_does_not_fit_is_told_at_once(minimax: Path, tmp_path: P
         assert any(name in line and word in line for line in lines), (name, lines)
 
 
+@pytest.mark.parametrize("size", ["nan", "inf", "-1", "0", "1e99"])
+def test_a_size_that_is_no_size_is_refused(minimax: Path, tmp_path: Path, run: Callable[..., tuple[int, str, str]], size: str) -> None:
+    code, _, err = run("dequantize", minimax, "--out", tmp_path / "out", "--shard-size", size)
+    assert (code, "--shard-size" in err) == (2, True), err
+
+
 def test_a_model_that_is_not_fp8_is_refused(tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> None:
     code, _, err = run("dequantize", tiny.save_16_bit("qwen3_moe", tmp_path / "16"), "--out", tmp_path / "out")
     assert (code, "nothing to dequantize" in err) == (5, True)
@@ -275,7 +281,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(minimax: Path, tmp_path: 
     first, second = sorted(partial.glob("*.safetensors"))
     inode = first.stat().st_ino
     second.write_bytes(b"spoilt" + second.read_bytes()[6:])
-    with (partial / "journal.jsonl").open("a") as journal:
+    with (partial / ".journal.jsonl").open("a") as journal:
         journal.write('{"shard": "model-0000')  # a line that the kill cut off
     (partial / "model-00003-of-00009.safetensors.unfinished").write_bytes(b"half")
     manifest = dequantize.dequantize(minimax, tmp_path / "out", limit=50_000)
