@@ -9,7 +9,7 @@ from typing import Any
 
 from curator import __version__
 from curator.checkpoints import fp8, writing
-from curator.checkpoints.reading import CONFIG, Checkpoint, InOrder, Reader, Tensor, listed, open_checkpoint
+from curator.checkpoints.reading import CONFIG, Checkpoint, InOrder, Reader, Tensor, listed, open_checkpoint, refuse_changed
 from curator.checkpoints.writing import Planned, Progress
 from curator.errors import QuantizeError, UsageError
 
@@ -53,6 +53,7 @@ def dequantize(
     with fp8.one_thread(), Reader() as reader, writing.work_folder(target, job, force=force) as work:
         planned = list(plan(source, scaled, reader, dtype=dtype, device=device))
         files = writing.write_checkpoint(work, writing.plan_shards(planned, limit=limit), progress=progress)
+        refuse_changed(source)
         writing.write_json(work.folder / CONFIG, config_16_bit(source.config, dtype))
         files |= writing.copy_companions(model, work.folder)
         manifest = {

@@ -127,6 +127,12 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(folder, config, tensors)
 
 
+def refuse_changed(checkpoint: Checkpoint) -> None:
+    """Raise QuantizeError where the files are no longer those that were opened: what was read may be of two models."""
+    if open_checkpoint(checkpoint.folder).stamp != checkpoint.stamp:
+        raise QuantizeError(f"{checkpoint.folder}: was changed while it was read; run again when nothing writes there")
+
+
 def listed(title: str, faults: Iterable[str], *, most: int = 100) -> str:
     """A message with one line a fault, long lists cut with their number told."""
     every = list(dict.fromkeys(faults))
@@ -304,16 +310,19 @@ class Reader:
         self._open.clear()
 
     def into(self, buffer: memoryview, tensor: Tensor, offset: int = 0) -> None:
-        """Fill ``buffer`` with bytes of a tensor from ``offset``. Raises QuantizeError where the file has become shorter."""
-        handle = self._open.get(tensor.file)
-        if handle is None:
-            handle = self._open[tensor.file] = os.open(tensor.file, os.O_RDONLY)
+        """Fill ``buffer`` with bytes of a tensor from ``offset``. Raises QuantizeError where the file is gone, has become shorter, or
+        cannot be read."""
         done = 0
-        while done < len(buffer):
-            got = uncached.read(handle, buffer[done:], tensor.start + offset + done)
-            if not got:
-                raise QuantizeError(f"{tensor.file}: became shorter while it was read")
-            done += got
+        try:
+            if tensor.file not in self._open:
+                self._open[tensor.file] = os.open(tensor.file, os.O_RDONLY)
+            while done < len(buffer):
+                got = uncached.read(self._open[tensor.file], buffer[done:], tensor.start + offset + done)
+                if not got:
+                    raise QuantizeError(f"{tensor.file}: became shorter while it was read")
+                done += got
+        except OSError as error:
+            raise QuantizeError(f"{tensor.file}: cannot be read: {error.strerror}") from None
 
     def chunks(self, tensor: Tensor) -> Iterator[memoryview]:
         """The bytes of a tensor in pieces, each good until the next is asked for."""

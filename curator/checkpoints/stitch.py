@@ -20,7 +20,7 @@ from curator import __version__
 from curator.checkpoints import compare, fp8, scheme, writing
 from curator.checkpoints.dequantize import SCALE, Scaled, find_scaled
 from curator.checkpoints.families import Family, Role, family_of
-from curator.checkpoints.reading import CONFIG, WIDTHS, Checkpoint, Reader, Tensor, listed, open_checkpoint
+from curator.checkpoints.reading import CONFIG, WIDTHS, Checkpoint, Reader, Tensor, listed, open_checkpoint, refuse_changed
 from curator.checkpoints.writing import Planned, Progress
 from curator.errors import QuantizeError
 
@@ -70,6 +70,7 @@ def stitch(
     with ExitStack() as stack:
         stack.enter_context(fp8.one_thread())
         original, quantized = open_checkpoint(base), open_checkpoint(experts)
+        job = {"what": FORMAT, "base": original.stamp, "experts": quantized.stamp, "limit": limit}  # stamped before they are compared
         family = family_of(original.config, where=base)
         readers = stack.enter_context(Reader()), stack.enter_context(Reader())
         one, other = base_model(original), experts_model(quantized, family)
@@ -77,10 +78,11 @@ def stitch(
         notes = [*unscaled_readers(choices, family), *check_record(choices, quantized, family)]
         config = {k: v for k, v in original.config.items() if k != "quantization_config"}
         config["quantization_config"] = config_of(choices, one, other, family)
-        job = {"what": FORMAT, "base": original.stamp, "experts": quantized.stamp, "limit": limit}
         work = stack.enter_context(writing.work_folder(target, job, force=force))
         planned = [p for c in choices for p in plan(c, one, other, readers)]
         files = writing.write_checkpoint(work, writing.plan_shards(planned, limit=limit), progress=progress)
+        refuse_changed(original)
+        refuse_changed(quantized)
         writing.write_json(work.folder / CONFIG, config)
         files |= writing.copy_companions(base, work.folder, leave_out=("README.md", RECORD))
         manifest = {

@@ -1,7 +1,8 @@
 """Writes a checkpoint shard by shard beside its place, and goes on where an earlier run was stopped.
 
-The folder ``.NAME.unfinished`` beside the target keeps finished shards with their digests in ``journal.jsonl``. A run that asks for
-the same thing of the same files takes them over after comparing the digests. When all is there the folder takes its place.
+The folder ``.NAME.unfinished`` beside the target keeps finished shards with their digests in ``.journal.jsonl``, hidden so that no file of
+a model is in its place. A run that asks for the same thing of the same files takes them over after comparing the digests. When all
+is there the folder takes its place.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from curator.checkpoints import stream, uncached
 from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, Reader, Tensor, is_inside, sha256
 from curator.errors import UsageError
 
-JOURNAL = "journal.jsonl"
+JOURNAL = ".journal.jsonl"
 MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
 OTHER_WEIGHTS = (".safetensors", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack", *PICKLES)
-UNWRITABLE = paths.UNWRITABLE | {errno.ENOTDIR, errno.EEXIST}
+UNWRITABLE = paths.UNWRITABLE | {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 SHARD_BYTES = 5_000_000_000
 
 Progress = Callable[[str, int, int], None]  # the shard just finished, bytes done, bytes in all
@@ -166,13 +167,20 @@ def work_folder(target: Path, job: Any, *, force: bool = False) -> Iterator[Work
     with paths.claimed(target), _told(target):
         refuse_target(target, force=force)
         folder = target.parent / f".{target.name}.unfinished"  # no name that `left_beside` takes for what another target left
+        _refuse_other(folder)
         folder.mkdir(exist_ok=True)
-        with (folder / JOURNAL).open("a+", encoding="utf-8") as journal, ThreadPoolExecutor(1) as settling:
+        with (folder / JOURNAL).open("a+", encoding="utf-8", errors="replace") as journal, ThreadPoolExecutor(1) as settling:
             work = Work(folder, journal, _resume(folder, journal, _job_id(job)), settling)
             yield work
             work.settle()
             paths.take_place(folder, target)
             (target / JOURNAL).unlink()
+
+
+def _refuse_other(folder: Path) -> None:
+    """Raise UsageError where a folder to be emptied is no earlier run's: a link to another, or one with things and no journal."""
+    if folder.is_symlink() or (folder.is_dir() and any(folder.iterdir()) and not (folder / JOURNAL).is_file()):
+        raise UsageError(f"{folder}: was not left by an earlier run, and would be emptied; move it away, or choose another --out")
 
 
 @contextmanager
@@ -193,10 +201,12 @@ def _told(target: Path) -> Iterator[None]:
 
 
 def refuse_target(target: Path, *, force: bool, sources: Sequence[Path] = ()) -> None:
-    """Raise UsageError where a checkpoint cannot go, before work is put into it; never over or into a model that is read."""
-    inside = next((s for s in sources if target.resolve().is_relative_to(s.resolve())), None)
-    if inside is not None:
-        raise UsageError(f"{target}: is {inside}, which is read, or in it; choose another --out")
+    """Raise UsageError where a checkpoint cannot go, before work is put into it; never over, into or around a model that is read."""
+    for source in sources:
+        if target.resolve().is_relative_to(source.resolve()):
+            raise UsageError(f"{target}: is {source}, which is read, or in it; choose another --out")
+        if source.resolve().is_relative_to(target.resolve()):
+            raise UsageError(f"{target}: holds {source}, which is read; choose another --out")
     paths.refuse_mount(target)
     if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
         return
@@ -267,13 +277,15 @@ def companions(folder: Path, *, linked_out: bool = False) -> list[Path]:
     found = []
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file() and not _is_weights(path) and is_inside(path, folder) != linked_out:
+        if not hidden and path.is_file() and not _is_weights(path, folder) and is_inside(path, folder) != linked_out:
             found.append(path)
     return found
 
 
-def _is_weights(path: Path) -> bool:
-    return path.name in (CONFIG, INDEX, *MANIFESTS) or path.suffix in OTHER_WEIGHTS or path.name.endswith(".index.json")
+def _is_weights(path: Path, folder: Path) -> bool:
+    """Whether a file holds weights, or says what the weights are: then it is written anew. A ``config.json`` further down is another's."""
+    anew = path.parent == folder and path.name in (CONFIG, *MANIFESTS)
+    return anew or path.suffix in OTHER_WEIGHTS or path.name.endswith(".index.json")
 
 
 def copy_companions(source: Path, folder: Path, *, leave_out: Sequence[str] = ()) -> dict[str, dict[str, Any]]:

@@ -198,7 +198,61 @@ def test_a_run_that_was_killed_before_the_last_rename_keeps_what_it_made(tmp_pat
         writing.write_checkpoint(work, shards, progress=lambda *_: None)
     assert (tmp_path / "out" / shards[0].name).stat().st_ino == inode
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
-    assert "journal.jsonl" not in [p.name for p in (tmp_path / "out").iterdir()]
+    assert [p.name for p in (tmp_path / "out").iterdir() if "journal" in p.name] == []
+
+
+def test_no_folder_is_emptied_that_no_run_left(tmp_path: Path) -> None:
+    other, beside = tmp_path / "thesis", tmp_path / ".out.unfinished"
+    other.mkdir()
+    (other / "chapter.txt").write_text("mine")
+    for make in (lambda: beside.symlink_to(other), lambda: other.rename(beside)):
+        make()
+        with pytest.raises(UsageError, match="was not left by an earlier run"), writing.work_folder(tmp_path / "out", "job"):
+            pytest.fail("a folder of somebody else's is worked in")
+        assert (beside / "chapter.txt").read_text() == "mine"
+        if beside.is_symlink():
+            beside.unlink()
+
+
+def test_a_journal_of_noise_is_begun_anew(tmp_path: Path) -> None:
+    shards = writing.plan_shards([planned("a", 40)], limit=40)
+    (tmp_path / ".out.unfinished").mkdir()
+    (tmp_path / ".out.unfinished" / writing.JOURNAL).write_bytes(b"\xff\xfe\n\x00\x00[1]\n")
+    with writing.work_folder(tmp_path / "out", "job") as work:
+        writing.write_checkpoint(work, shards, progress=lambda *_: None)
+    assert (tmp_path / "out" / shards[0].name).is_file()
+
+
+def test_the_files_of_a_model_come_along_whatever_they_are_called(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "parts").mkdir(parents=True)
+    for name in ("journal.jsonl", "parts/config.json", "config.json"):
+        (source / name).write_text("{}")
+    with writing.work_folder(tmp_path / "out", "job") as work:
+        noted = writing.copy_companions(source, work.folder)
+    assert sorted(noted) == ["journal.jsonl", "parts/config.json"]
+    assert all((tmp_path / "out" / name).is_file() for name in noted)
+
+
+def test_a_model_is_not_removed_with_the_target_around_it(tmp_path: Path) -> None:
+    (tmp_path / "out/model").mkdir(parents=True)
+    (tmp_path / "out/curate-dequantize.json").write_text("{}")
+    with pytest.raises(UsageError, match="holds .*model, which is read"):
+        writing.refuse_target(tmp_path / "out", force=True, sources=[tmp_path / "out/model"])
+
+
+def test_a_file_that_is_gone_or_written_again_meanwhile_is_told(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(file_of({"a": tensor(0, 4)}, b"1234"))
+    opened = reading.open_checkpoint(folder)
+    reading.refuse_changed(opened)
+    file = opened.files[0]
+    assert opened.stamp
+    os.utime(file, ns=(1, 1))
+    with pytest.raises(QuantizeError, match="was changed while it was read"):
+        reading.refuse_changed(opened)
+    file.unlink()
+    with reading.Reader() as reader, pytest.raises(QuantizeError, match=f"{file.name}: cannot be read: No such file"):
+        reader.whole(opened.by_file[file][0])
 
 
 @pytest.mark.parametrize("sizes", [[], [0], [1], [7, 0, 5], [16], [17], [3] * 40, [100], [5, 64, 3]])
