@@ -162,15 +162,17 @@ def strips(scaled: Scaled, reader: Reader, *, dtype: str, device: str = "cpu", m
     """
     torch = fp8.need_torch()
     weight = scaled.weight
+    if not weight.nbytes:
+        return
     rows, columns = weight.shape[-2:]
-    height, width = min(scaled.block[0], max(1, rows)), min(scaled.block[1], max(1, columns))
+    height, width = min(scaled.block[0], rows), min(scaled.block[1], columns)
     scales = fp8.scales_of(reader.whole(scaled.scale), scaled.scale.dtype, scaled.scale.shape).reshape(-1, *scaled.scale.shape[-2:])
-    at_once = max(1, most // max(1, columns))
+    at_once = max(1, most // columns)
     at_once = at_once // height * height or at_once
     source, within = InOrder(reader, weight), fp8.room(at_once * columns, getattr(torch, dtype), device=device)
     for matrix in scales:
         by = fp8.factors(matrix, (height, width), columns, getattr(torch, dtype), device=device)
-        for first, last in _row_ranges(rows if columns else 0, height, at_once):
+        for first, last in _row_ranges(rows, height, at_once):
             raw = source.take((last - first) * columns)
             codes = torch.frombuffer(raw, dtype=torch.uint8).reshape(-1, columns).to(device)
             strip = fp8.dequantize(codes, by, first // height, within)

@@ -141,6 +141,8 @@ def _are_products(made: Tensor, weight: Tensor, scale: Tensor, block: tuple[int,
     blocks = tuple(-(-length // size) for length, size in zip(weight.shape[-2:], block, strict=True))
     if made.shape != weight.shape or made.dtype not in ("BF16", "F16") or scale.shape != (*weight.shape[:-2], *blocks):
         return False
+    if not weight.nbytes:
+        return True
     (rows, columns), scales = weight.shape[-2:], _numbers(reader.whole(scale), scale.dtype).reshape(scale.shape)
     for number, row_of_blocks in enumerate(scales.reshape(-1, scale.shape[-1])):
         matrix, down = divmod(number, scale.shape[-2])
@@ -148,12 +150,23 @@ def _are_products(made: Tensor, weight: Tensor, scale: Tensor, block: tuple[int,
         codes, stored = bytearray(columns), bytearray(2 * columns)
         reader.into(memoryview(codes), weight, row * columns)
         reader.into(memoryview(stored), made, row * 2 * columns)
-        right = _numbers(codes, "F8_E4M3") * row_of_blocks.repeat(min(block[1], columns))[:columns]
-        bits, least = (8, -133) if made.dtype == "BF16" else (11, -24)
-        half_step = np.ldexp(0.5, np.maximum(np.frexp(right)[1] - bits, least))
-        if not bool(((np.abs(_numbers(stored, made.dtype) - right) <= half_step) | np.isnan(right)).all()):
+        with np.errstate(invalid="ignore"):  # zero times infinity
+            right = _numbers(codes, "F8_E4M3") * row_of_blocks.repeat(min(block[1], columns))[:columns]
+        if not _is_rounded(_numbers(stored, made.dtype), right, made.dtype):
             return False
     return True
+
+
+def _is_rounded(stored: Any, right: Any, dtype: str) -> bool:
+    """Whether stored numbers are the right ones, each rounded to its type: no number where that is none, infinite where that is too large."""
+    import numpy as np
+
+    bits, least, most = (8, -133, 128) if dtype == "BF16" else (11, -24, 16)
+    half_step = np.ldexp(0.5, np.maximum(np.frexp(right)[1] - bits, least))
+    too_large = np.abs(right) >= np.ldexp(1 - 2.0 ** -(bits + 1), most)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        near = np.where(too_large, stored == np.copysign(np.inf, right), np.abs(stored - right) <= half_step)
+    return bool(np.where(np.isnan(right), np.isnan(stored), near).all())
 
 
 def _numbers(raw: bytearray, dtype: str) -> Any:

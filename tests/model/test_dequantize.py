@@ -183,6 +183,22 @@ def test_scales_that_are_no_numbers_and_blocks_larger_than_the_matrix(tmp_path: 
     )
 
 
+@pytest.mark.parametrize("shape", [(0, 6), (6, 0), (2, 0, 6), (0, 4, 6)])
+def test_a_weight_without_elements_stays_one(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    from safetensors.torch import save_file
+
+    from curator.checkpoints import verify
+
+    blocks = (*shape[:-2], -(-shape[-2] // 4), -(-shape[-1] // 4))
+    tensors = {"a.weight": torch.empty(shape).to(torch.float8_e4m3fn), "a.weight_scale_inv": torch.ones(blocks)}
+    (tmp_path / "fp8").mkdir()
+    save_file(tensors, tmp_path / "fp8/model.safetensors")
+    (tmp_path / "fp8/config.json").write_text(json.dumps({"quantization_config": {"weight_block_size": [4, 4]}}))
+    dequantize.dequantize(tmp_path / "fp8", tmp_path / "out")
+    assert tiny.load_all(tmp_path / "out")["a.weight"].shape == shape
+    assert verify.faults(tmp_path / "out", source=tmp_path / "fp8") == []
+
+
 def test_stacked_experts_by_another_name_are_found(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

@@ -124,6 +124,21 @@ def test_numbers_that_are_not_those_of_the_fp8_model_are_told(made: Path, tmp_pa
     assert any(said in fault for fault in verify.faults(folder, source=made / "fp8")), verify.faults(folder, source=made / "fp8")
 
 
+@pytest.mark.parametrize("scale", [float("inf"), float("-inf"), float("nan"), 3e38, 7.6e35, 1e-44, -1.0, 0.0])
+def test_scales_that_are_no_numbers_or_too_large_are_no_false_alarm(made: Path, tmp_path: Path, scale: float) -> None:
+    folder = tmp_path / "fp8"
+    shutil.copytree(made / "fp8", folder)
+    tensors = tiny.load_all(folder)
+    tensors[f"{Q}_scale_inv"].fill_(scale)
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+    tiny.save_shards(tensors, folder, 2)
+    dequantize(folder, tmp_path / "out")
+    assert verify.faults(tmp_path / "out", source=folder) == []
+    spoil_tensor(tmp_path / "out", lambda t: t.update({Q: torch.full_like(t[Q], 3.0)}), manifest="curate-dequantize.json")
+    assert any(f"{Q}: not the numbers of" in fault for fault in verify.faults(tmp_path / "out", source=folder))
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_model_in_either_type_and_with_scales_of_any_is_found_good(made: Path, tmp_path: Path, dtype: str) -> None:
     shutil.copytree(made / "fp8", tmp_path / "fp8")
