@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from curator.checkpoints.families import Family
@@ -17,15 +18,15 @@ MIXED = "mixed-precision"
 HEAD = "lm_head"
 
 
-def groups_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+def groups_of(config: Mapping[str, Any], *, where: Path) -> list[dict[str, Any]]:
     """The groups of a compressed-tensors model that pack integers, each with its format. Raises QuantizeError for another format."""
     about = config.get("quantization_config")
     if not isinstance(about, dict) or about.get("quant_method") != "compressed-tensors" or not are_groups(about.get("config_groups")):
-        raise QuantizeError("config.json has no quantization_config of compressed-tensors, or its config_groups have no targets")
+        raise QuantizeError(f"{where}: no quantization_config of compressed-tensors there, or its config_groups have no targets")
     groups = [{**g, "format": g.get("format") or about.get("format")} for g in about["config_groups"].values()]
     packed = [g for g in groups if g["format"] == PACKED]
     if not packed:
-        raise QuantizeError(f"its formats are {[g['format'] for g in groups]}; only {PACKED} can be stitched")
+        raise QuantizeError(f"{where}: its formats are {[g['format'] for g in groups]}; only {PACKED} can be stitched")
     return packed
 
 

@@ -31,6 +31,7 @@ MOST_THREADS = 8  # that compare; each has two buffers, and the disk is not fast
 PARTS = ("weight_packed", "weight_scale", "weight_shape", "weight_zero_point", "weight_g_idx")
 QUANTIZED_ROLES: tuple[Role, ...] = ("experts", "shared_experts", "dense_mlp")
 RESCALED_ROLES: tuple[Role, ...] = (*QUANTIZED_ROLES, "router", "mlp_norms")
+ATTENTION_ROLES: tuple[Role, ...] = ("attention", "attention_norms")  # may be rescaled where the base's attention is not FP8
 
 Why = Literal["quantized", "rescaled", "as it was", "only there"]
 
@@ -116,6 +117,9 @@ def experts_model(checkpoint: Checkpoint, family: Family) -> Model:
     """The AWQ model, its tensors under the names of checkpoints. Raises QuantizeError for one that is not packed as expected."""
     plain: dict[str, Tensor] = {}
     packed: dict[str, dict[str, Tensor]] = {}
+    eight = next((n for n, t in checkpoint.tensors.items() if t.dtype.startswith("F8_")), None)
+    if eight is not None:
+        raise QuantizeError(f"{checkpoint.folder}: {eight} is FP8; --experts is a 16-bit model whose experts were quantized, not one that was stitched")
     modules = {n.removesuffix(".weight_packed") for n in checkpoint.tensors if n.endswith(".weight_packed")}
     for name, tensor in checkpoint.tensors.items():
         module, _, part = name.rpartition(".")
@@ -125,7 +129,18 @@ def experts_model(checkpoint: Checkpoint, family: Family) -> Model:
             plain[family.in_checkpoint(name)] = tensor
     if not packed:
         raise QuantizeError(f"{checkpoint.folder}: no weight_packed there; --experts is a model that was quantized to packed integers")
+    faults = [f"{p}: there as itself and quantized" for p in packed if p in plain] + _same_names(checkpoint, family)
+    if faults:
+        raise QuantizeError(listed(f"{checkpoint.folder} has weights twice", faults))
     return Model(checkpoint, plain, packed=packed)
+
+
+def _same_names(checkpoint: Checkpoint, family: Family) -> list[str]:
+    """Tensors that are called otherwise and have one name in checkpoints of the family."""
+    called: dict[str, list[str]] = {}
+    for name in checkpoint.tensors:
+        called.setdefault(family.in_checkpoint(name), []).append(name)
+    return [f"{' and '.join(names)}: two names of one tensor" for names in called.values() if len(names) > 1]
 
 
 def choose(base: Model, experts: Model, family: Family) -> list[Choice]:
@@ -162,7 +177,7 @@ def _choice(parameter: str, base: Model, experts: Model, family: Family, layers:
     """The choice for one parameter, or what is wrong with it."""
     role = family.role(parameter)
     if parameter in experts.packed:
-        return _packed_choice(parameter, base, experts, role)
+        return _packed_choice(parameter, base, experts, role, readers[1])
     if parameter not in experts.plain:
         extra = family.extra_layers and layers is not None and _layer(parameter) >= layers
         return Choice(parameter, "base", "only there") if extra else "in the base only"
@@ -175,15 +190,16 @@ def _choice(parameter: str, base: Model, experts: Model, family: Family, layers:
         return Choice(parameter, "base", "as it was")
     if theirs.dtype not in compare.FLOATS:
         return f"{mine.dtype} in the base, {theirs.dtype} in the experts' model, and not the same"
-    if role in RESCALED_ROLES or (role is not None and not base.scaled):
+    if role in RESCALED_ROLES or (role in ATTENTION_ROLES and not base.scaled):
         return Choice(parameter, "experts", "rescaled")
     return _no_rule(role)
 
 
 def _no_rule(role: Role | None) -> str:
-    if role in ("attention", "attention_norms"):
+    if role in ATTENTION_ROLES:
         return "changed in the experts' model, so the base's FP8 attention no longer fits it; take a recipe that scales the experts' readers only"
-    return f"differs between the two, and no rule says which to take (role: {role or 'unknown'})"
+    same = "; were both made of one model?" if role else ""
+    return f"differs between the two, and no rule says which to take (role: {role or 'unknown'}){same}"
 
 
 def _layer(parameter: str) -> int:
@@ -193,9 +209,10 @@ def _layer(parameter: str) -> int:
     return int(parts[place]) if place < len(parts) and parts[place].isdecimal() else -1
 
 
-def _packed_choice(parameter: str, base: Model, experts: Model, role: Role | None) -> Choice | str:
+def _packed_choice(parameter: str, base: Model, experts: Model, role: Role | None, reader: Reader) -> Choice | str:
     if role not in QUANTIZED_ROLES:
-        return f"is quantized in the experts' model, and no rule takes it from there (role: {role or 'unknown'})"
+        way = "; take a recipe that quantizes experts only" if role in ATTENTION_ROLES else ""
+        return f"is quantized in the experts' model, and no rule takes it from there (role: {role or 'unknown'}){way}"
     scaled = base.scaled.get(parameter)
     shape = (scaled.weight if scaled else base.plain[parameter]).shape
     parts = experts.packed[parameter]
@@ -205,7 +222,21 @@ def _packed_choice(parameter: str, base: Model, experts: Model, role: Role | Non
     rows, scales = parts["weight_packed"].shape[:-1], parts["weight_scale"].shape[:-1]
     if rows != shape[:-1] or scales != shape[:-1]:
         return f"shape {list(shape)} in the base, packed rows {list(rows)} and rows of scales {list(scales)} in the experts' model"
+    if parts["weight_packed"].dtype != "I32":
+        return f"packed as {parts['weight_packed'].dtype}, not I32, in the experts' model"
+    said = _whole_numbers(parts["weight_shape"], reader)
+    if said != shape:
+        return f"shape {list(shape)} in the base, weight_shape {list(said)} in the experts' model"
     return Choice(parameter, "experts", "quantized")
+
+
+def _whole_numbers(tensor: Tensor, reader: Reader) -> tuple[int, ...]:
+    """What a small tensor of integers holds; nothing of one of another type."""
+    width = WIDTHS[tensor.dtype]
+    if tensor.dtype not in ("I32", "I64") or tensor.nbytes > 8 * width:
+        return ()
+    raw = reader.whole(tensor)
+    return tuple(int.from_bytes(raw[n : n + width], "little", signed=True) for n in range(0, len(raw), width))
 
 
 def unscaled_readers(choices: Sequence[Choice], family: Family) -> list[str]:
@@ -233,11 +264,12 @@ def check_record(choices: Sequence[Choice], experts: Checkpoint, family: Family)
     except (OSError, ValueError) as error:
         raise QuantizeError(f"{file}: cannot be read: {error}") from None
     tensors = record.get("tensors") if isinstance(record, dict) else None
-    if not isinstance(tensors, dict):
+    quantized, smoothed = (tensors.get("quantized", {}), tensors.get("smoothed", [])) if isinstance(tensors, dict) else (None, None)
+    if not isinstance(quantized, dict) or not isinstance(smoothed, list) or not all(isinstance(name, str) for name in smoothed):
         return [f"{file.name} of the experts' model does not say what was done to which tensor; its numbers alone decided"]
     noted = {
-        "quantized": {f"{family.in_checkpoint(module)}.weight" for module in tensors.get("quantized", ())},
-        "rescaled": {family.in_checkpoint(name) for name in tensors.get("smoothed", ())},
+        "quantized": {f"{family.in_checkpoint(module)}.weight" for module in quantized},
+        "rescaled": {family.in_checkpoint(name) for name in smoothed},
     }
     faults = []
     for why, names in noted.items():
@@ -251,7 +283,7 @@ def check_record(choices: Sequence[Choice], experts: Checkpoint, family: Family)
 
 def config_of(choices: Sequence[Choice], base: Model, experts: Model, family: Family) -> dict[str, Any]:
     """The ``quantization_config`` of what was chosen."""
-    groups = scheme.groups_of(experts.checkpoint.config)
+    groups = scheme.groups_of(experts.checkpoint.config, where=experts.checkpoint.folder / CONFIG)
     packed: dict[int, list[str]] = {n: [] for n in range(len(groups))}
     plain, others, faults = [], [], []
     for choice in choices:

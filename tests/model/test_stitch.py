@@ -266,6 +266,9 @@ def test_what_cannot_be_stitched_is_refused(minimax: SimpleNamespace, tmp_path: 
         stitch.stitch(minimax.fp8, minimax.plain, minimax.out)
     with pytest.raises(QuantizeError, match="quantized, but not in FP8"):
         stitch.stitch(minimax.awq, minimax.awq, minimax.out)
+    stitch.stitch(minimax.fp8, minimax.awq, tmp_path / "stitched")
+    with pytest.raises(QuantizeError, match="is FP8; --experts is a 16-bit model"):
+        stitch.stitch(minimax.fp8, tmp_path / "stitched", minimax.out)
     other = prepare("qwen3_moe", tmp_path / "other")
     with pytest.raises(QuantizeError, match="the base is a minimax_m2, the experts' model a qwen3_moe"):
         stitch.stitch(minimax.fp8, other.awq, minimax.out)
@@ -293,6 +296,52 @@ def test_a_group_that_does_not_fit_its_tensors_is_told(minimax: SimpleNamespace)
     (minimax.awq / "config.json").write_text(json.dumps(config))
     with pytest.raises(QuantizeError, match=r"experts\.0\.w1: no group"):
         stitch.stitch(minimax.fp8, minimax.awq, minimax.out)
+
+
+def test_a_weight_that_is_there_twice_is_told(minimax: SimpleNamespace) -> None:
+    """One of the two would be taken, and nobody could say which."""
+    gate, w1 = "model.layers.1.block_sparse_moe.gate.weight", "model.layers.1.block_sparse_moe.experts.0.w1.weight"
+
+    def double(tensors: dict[str, Any]) -> None:
+        tensors[gate.replace("block_sparse_moe", "mlp")] = tensors[gate] * 2
+        tensors[w1] = torch.zeros(64, 80, dtype=torch.bfloat16)
+
+    edit(minimax.awq, double)
+    with pytest.raises(QuantizeError) as error:
+        stitch.stitch(minimax.fp8, minimax.awq, minimax.out)
+    assert "model.layers.1.mlp.gate.weight: two names of one tensor" in str(error.value)
+    assert f"{w1}: there as itself and quantized" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("weight_packed", lambda t: t.float(), "packed as F32, not I32"),
+        ("weight_shape", lambda t: t * 0 + 7, r"shape \[64, 80\] in the base, weight_shape \[7, 7\]"),
+        ("weight_shape", lambda t: t.float(), r"weight_shape \[\] in"),
+    ],
+)
+def test_packed_integers_that_mean_another_weight_are_told(minimax: SimpleNamespace, part: str, change: Callable[[Any], Any], said: str) -> None:
+    name = f"model.layers.1.block_sparse_moe.experts.0.w1.{part}"
+    edit(minimax.awq, lambda tensors: tensors.update({name: change(tensors[name])}))
+    with pytest.raises(QuantizeError, match=said):
+        stitch.stitch(minimax.fp8, minimax.awq, minimax.out)
+
+
+def test_two_models_of_one_shape_are_not_stitched(minimax: SimpleNamespace) -> None:
+    """On a 16-bit base a recipe may rescale attention, and no recipe the embeddings: those are another model's."""
+    edit(minimax.awq, lambda tensors: tensors.update({n: t * 2 for n, t in tensors.items() if "embed" in n or n.endswith("norm.weight")}))
+    with pytest.raises(QuantizeError) as error:
+        stitch.stitch(minimax.plain, minimax.awq, minimax.out)
+    told = [line.removeprefix("* ").partition(":")[0] for line in str(error.value).splitlines()[1:]]
+    assert told == ["model.embed_tokens.weight", "model.norm.weight"]
+    assert "were both made of one model?" in str(error.value)
+
+
+@pytest.mark.parametrize("tensors", [{"quantized": 5}, {"smoothed": {"a": 1}}, {"smoothed": [3]}, [], None])
+def test_a_record_that_says_nothing_is_no_record(minimax: SimpleNamespace, tensors: Any) -> None:
+    (minimax.awq / "curate-quantize.json").write_text(json.dumps({"tensors": tensors}))
+    assert any("does not say what was done" in note for note in stitch.stitch(minimax.fp8, minimax.awq, minimax.out)["notes"])
 
 
 KILLED = """
