@@ -54,7 +54,7 @@ def dequantize(
         planned = list(plan(source, scaled, reader, dtype=dtype, device=device))
         files = writing.write_checkpoint(work, writing.plan_shards(planned, limit=limit), progress=progress)
         refuse_changed(source)
-        writing.write_json(work.folder / CONFIG, config_16_bit(source.config, dtype))
+        files[CONFIG] = writing.write_json(work.folder / CONFIG, config_16_bit(source.config, dtype))
         files |= writing.copy_companions(model, work.folder)
         manifest = {
             "format": FORMAT,

@@ -84,7 +84,7 @@ def stitch(
         files = writing.write_checkpoint(work, writing.plan_shards(planned, limit=limit), progress=progress)
         refuse_changed(original)
         refuse_changed(quantized)
-        writing.write_json(work.folder / CONFIG, config)
+        files[CONFIG] = writing.write_json(work.folder / CONFIG, config)
         files |= writing.copy_companions(base, work.folder, leave_out=("README.md", RECORD))
         manifest = {
             "format": FORMAT,

@@ -6,14 +6,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curator.checkpoints.reading import CONFIG, Checkpoint, Reader, Tensor, open_checkpoint, same_bytes, sha256
+from curator.checkpoints.reading import CONFIG, INDEX, Checkpoint, Reader, Tensor, open_checkpoint, same_bytes, sha256
 from curator.errors import CurateError, UsageError
 
-MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
+DEQUANTIZED = "curate-dequantize.json"
+MANIFESTS = (DEQUANTIZED, "curate-stitch.json")
+CARD = "README.md"
+SCALE_TYPES = ("F32", "BF16", "F16", "F8_E8M0")
 SCALED = {"weight": "weight_scale", "weight_packed": "weight_scale"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    """What is read of a manifest."""
+
+    files: Mapping[str, str]  # digests
+    origins: Mapping[str, str] | None  # of a stitched folder, where each tensor comes from
+    dtype: str | None  # of a dequantized folder
 
 
 def is_ours(folder: Path) -> bool:
@@ -30,40 +43,112 @@ def faults(folder: Path, *, source: Path | None = None) -> list[str]:
     if source is not None and source.resolve() == folder.resolve():
         raise UsageError(f"{source}: is {folder} itself, which proves nothing; give --source the model that it was made of")
     try:
-        manifest = json.loads((folder / name).read_text(encoding="utf-8"))
-        found = [*_files(folder, manifest["files"])]
+        manifest = _manifest(folder, name)
+        found = [*_files(folder, manifest.files, name)]
         checkpoint = open_checkpoint(folder)
     except CurateError as error:
         return str(error).splitlines()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return [f"{name}: cannot be read: {error!r}"]
     try:
-        found += _config(checkpoint)
+        found += _config(checkpoint) if manifest.origins is not None else _no_config(checkpoint)
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, re.error) as error:
         found.append(f"{CONFIG}: quantization_config is not as compressed-tensors has it: {error!r}")
-    if "tensors" in manifest:
-        found += [f"{t}: not in {name}" for t in checkpoint.tensors if t not in manifest["tensors"]]
-        found += [f"{t}: in {name} only" for t in manifest["tensors"] if t not in checkpoint.tensors]
+    if manifest.origins is not None:
+        found += [f"{t}: not in {name}" for t in checkpoint.tensors if t not in manifest.origins]
+        found += [f"{t}: in {name} only" for t in manifest.origins if t not in checkpoint.tensors]
     if source is not None:
         origin = open_checkpoint(source)
-        found += _against(checkpoint, origin, manifest)
-        found += _dequantized(checkpoint, origin) if "tensors" not in manifest else ()
+        found += _beside(manifest.files, origin)
+        found += _settings(checkpoint, origin, manifest.dtype)
+        found += _against(checkpoint, origin, manifest.origins)
+        found += _dequantized(checkpoint, origin) if manifest.origins is None else _blocks(checkpoint, origin)
     return found
 
 
-def _files(folder: Path, noted: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    for name, about in noted.items():
-        file = folder / name
-        if not file.is_file():
+def _manifest(folder: Path, name: str) -> _Manifest:
+    value = json.loads((folder / name).read_text(encoding="utf-8"))
+    digests = {str(file): str(about["sha256"]) for file, about in value["files"].items()}
+    if name == DEQUANTIZED:
+        return _Manifest(digests, None, value["dtype"])
+    return _Manifest(digests, {str(tensor): str(origin) for tensor, origin in value["tensors"].items()}, None)
+
+
+def _files(folder: Path, noted: Mapping[str, str], manifest: str) -> Iterator[str]:
+    """Every file as the manifest says, and none beside them but what a user puts there to publish a model."""
+    for name, digest in noted.items():
+        if not (folder / name).is_file():
             yield f"{name}: missing"
-        elif file.stat().st_size != about["bytes"] or sha256(file) != about["sha256"]:
+        elif sha256(folder / name) != digest:
             yield f"{name}: changed since it was written"
+    for path in sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file() or p.is_symlink()):
+        hidden = any(part.startswith(".") for part in path.parts)
+        if not hidden and path.as_posix() not in (*noted, manifest, CARD):
+            yield f"{path.as_posix()}: not in {manifest}"
+
+
+def _beside(noted: Mapping[str, str], origin: Checkpoint) -> Iterator[str]:
+    """Tokenizer, template, licence and whatever else was copied: as the source has it."""
+    for name, digest in noted.items():
+        if name.endswith(".safetensors") or name in (CONFIG, INDEX):
+            continue
+        file = origin.folder / name
+        if not file.is_file() or sha256(file) != digest:
+            yield f"{name}: not that of {origin.folder}"
+
+
+def _settings(checkpoint: Checkpoint, origin: Checkpoint, dtype: str | None) -> Iterator[str]:
+    """The source's config, but for ``quantization_config`` and, where weights were dequantized to it, the ``dtype``."""
+    now, before = (_without_quantization(c.config, dtype) for c in (checkpoint, origin))
+    for key in sorted({*now, *before}):
+        if now.get(key) != before.get(key):
+            yield f"{CONFIG}: {key} is {now.get(key)!r}, in the source {before.get(key)!r}"
+
+
+def _without_quantization(config: Mapping[str, Any], dtype: str | None) -> dict[str, Any]:
+    kept = {k: _without_quantization(v, dtype) if isinstance(v, dict) and dtype else v for k, v in config.items() if k != "quantization_config"}
+    return {k: dtype if dtype and k in ("dtype", "torch_dtype") and v in ("bfloat16", "float16") else v for k, v in kept.items()}
+
+
+def _no_config(checkpoint: Checkpoint) -> Iterator[str]:
+    """What in a 16-bit folder speaks of quantization."""
+    if checkpoint.config.get("quantization_config"):
+        yield f"{CONFIG}: has a quantization_config, though no weight is quantized"
+    yield from (
+        f"{t.name}: {t.dtype}, in a model in 16 bit" for t in checkpoint.tensors.values() if t.dtype.startswith("F8_E4") or t.name.endswith("_scale_inv")
+    )
+
+
+def _blocks(checkpoint: Checkpoint, origin: Checkpoint) -> Iterator[str]:
+    """Groups of FP8 whose blocks are not those of the source."""
+    block = _block_size(origin)
+    for name, group in _groups(checkpoint).items():
+        said = (group.get("weights") or {}).get("block_structure") if isinstance(group, dict) else None
+        if said is not None and said != block:
+            yield f"{CONFIG}: {name} has blocks of {said}, in the source {block}"
+
+
+def _groups(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    about = checkpoint.config.get("quantization_config")
+    groups = about.get("config_groups") if isinstance(about, dict) else None
+    return groups if isinstance(groups, dict) else {}
+
+
+def _block_size(source: Checkpoint) -> list[int] | None:
+    """Rows and columns that share a scale, of an FP8 model."""
+    about = source.config.get("quantization_config")
+    block = about.get("weight_block_size") if isinstance(about, dict) else None
+    return block if isinstance(block, list) and len(block) == 2 and all(isinstance(n, int) and n > 0 for n in block) else None
 
 
 def _config(checkpoint: Checkpoint) -> Iterator[str]:
     """Tensors that are not stored as the config says."""
     about = checkpoint.config.get("quantization_config")
     groups = list(about["config_groups"].values()) if about else []
+    formats = {g["format"] for g in groups}
+    wanted = "mixed-precision" if len(formats) > 1 else next(iter(formats), None)
+    if about and (about["quant_method"], about["format"]) != ("compressed-tensors", wanted):
+        yield f"{CONFIG}: quant_method {about['quant_method']!r} and format {about['format']!r}, its groups are 'compressed-tensors' and {wanted!r}"
     ignore = about["ignore"] if about else []
     for name, tensor in checkpoint.tensors.items():
         module, _, part = name.rpartition(".")
@@ -105,24 +190,38 @@ def _matches(module: str, targets: list[str]) -> bool:
     return any(re.match(t[3:], module) if t.startswith("re:") else t == module for t in targets)
 
 
-def _against(checkpoint: Checkpoint, source: Checkpoint, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Tensors that should be the source's, byte for byte, and are not."""
+def _against(checkpoint: Checkpoint, source: Checkpoint, origins: Mapping[str, str] | None) -> Iterator[str]:
+    """Tensors that should be the source's, byte for byte, and are not; of a dequantized folder (no ``origins``) all that were not FP8."""
     with Reader() as one, Reader() as other:
         for name, tensor in checkpoint.tensors.items():
-            if not str(manifest.get("tensors", {}).get(name, "base")).startswith("base"):
+            taken = f"{name}_scale_inv" not in source.tensors if origins is None else origins.get(name, "base").startswith("base")
+            before, scales = source.tensors.get(name), source.tensors.get(f"{name}_inv")
+            if not taken:
                 continue
-            before = source.tensors.get(name) or source.tensors.get(f"{name}_inv")
-            if before is None:
+            if before is None and scales is None:
                 yield f"{name}: not in {source.folder}"
-            elif before.dtype == tensor.dtype and not (before.shape == tensor.shape and same_bytes(tensor, before, readers=(one, other))):
+            elif not (_is_as_before(tensor, before, (one, other)) if before else _are_scales(tensor, scales, one)):
                 yield f"{name}: not as in {source.folder}"
+
+
+def _is_as_before(now: Tensor, before: Tensor, readers: tuple[Reader, Reader]) -> bool:
+    return now.dtype == before.dtype and now.shape == before.shape and same_bytes(now, before, readers=readers)
+
+
+def _are_scales(now: Tensor, before: Tensor | None, reader: Reader) -> bool:
+    """Whether block scales are the source's numbers, whatever type either has."""
+    import numpy as np
+
+    if before is None or now.shape != before.shape or now.dtype not in SCALE_TYPES or before.dtype not in SCALE_TYPES:
+        return False
+    one, other = (_numbers(reader.whole(t), t.dtype) for t in (now, before))
+    return bool(np.array_equal(one, other, equal_nan=True))
 
 
 def _dequantized(checkpoint: Checkpoint, source: Checkpoint) -> Iterator[str]:
     """Tensors of an FP8 source that are not there in 16 bit, or not its numbers: of each block a row is worked out in float64."""
-    about = source.config.get("quantization_config")
-    block = about.get("weight_block_size") if isinstance(about, dict) else None
-    if not (isinstance(block, list) and len(block) == 2 and all(isinstance(n, int) and n > 0 for n in block)):
+    block = _block_size(source)
+    if block is None:
         yield f"{source.folder}: not the FP8 model, its {CONFIG} has no weight_block_size"
         return
     with Reader() as reader:

@@ -258,17 +258,20 @@ def write_checkpoint(work: Work, shards: Sequence[Shard], *, progress: Progress)
         done += sum(t.nbytes for t in shard.tensors)
         progress(shard.name, done, total)
     if len(shards) > 1:
-        write_index(work.folder, {t.name: s.name for s in shards for t in s.tensors}, total)
+        files[INDEX] = write_index(work.folder, {t.name: s.name for s in shards for t in s.tensors}, total)
     return files
 
 
-def write_index(folder: Path, mapping: Mapping[str, str], total: int) -> None:
-    """The index over several files: {tensor: file}, and the bytes of all tensors."""
-    write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(mapping.items()))})
+def write_index(folder: Path, mapping: Mapping[str, str], total: int) -> dict[str, Any]:
+    """The index over several files: {tensor: file}, and the bytes of all tensors. Gives {sha256, bytes}."""
+    return write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(mapping.items()))})
 
 
-def write_json(file: Path, value: Any) -> None:
-    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def write_json(file: Path, value: Any) -> dict[str, Any]:
+    """Write JSON as people read it. Gives {sha256, bytes}."""
+    text = (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+    file.write_bytes(text)
+    return {"sha256": hashlib.sha256(text).hexdigest(), "bytes": len(text)}
 
 
 def companions(folder: Path, *, linked_out: bool = False) -> list[Path]:

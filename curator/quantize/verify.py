@@ -88,7 +88,7 @@ def verify(out: Path, source: Path) -> list[str]:
         if not (folder / CONFIG).is_file():
             raise UsageError(f"{folder}: no {CONFIG} there; name the folder of a model")
     if not (out / MANIFEST).is_file():
-        raise UsageError(f"{out}: no {MANIFEST} there; name a folder that `curate quantize` wrote and finished")
+        raise UsageError(f"{out}: no {MANIFEST}, curate-dequantize.json or curate-stitch.json there; name a folder that one of these wrote")
     if out.resolve() == source.resolve():
         raise UsageError(f"{source}: is {out} itself, which proves nothing; give --source the model that it was made of")
     try:

@@ -46,6 +46,34 @@ def test_a_source_that_is_another_model_is_told(made: Path, tmp_path: Path) -> N
     assert any("no weight_block_size" in fault for fault in verify.faults(made / "plain", source=tmp_path / "copy"))
 
 
+def test_a_card_and_hidden_files_may_lie_beside(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(made / "mixed", folder)
+    (folder / "README.md").write_text("# My model")
+    (folder / ".gitattributes").write_text("*.safetensors filter=lfs")
+    assert verify.faults(folder, source=made / "fp8") == []
+
+
+def test_the_model_of_another_kind_is_not_the_source(made: Path) -> None:
+    assert any("not as in" in fault for fault in verify.faults(made / "one", source=made / "fp8"))
+    assert any("not in" in fault for fault in verify.faults(made / "mixed", source=made / "plain"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.update(quantization_config={"quant_method": "fp8"}), "though no weight is quantized"),
+        (lambda c: c.update(num_hidden_layers=9), "num_hidden_layers is 9, in the source 3"),
+        (lambda c: c.update(dtype="float32"), "dtype is 'float32', in the source 'bfloat16'"),
+    ],
+)
+def test_a_config_that_is_not_the_16_bit_one_of_the_source_is_told(made: Path, tmp_path: Path, change: Callable[[dict[str, Any]], Any], said: str) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(made / "plain", folder)
+    spoil_json(folder, "config.json", change)
+    assert any(said in fault for fault in verify.faults(folder, source=made / "fp8")), verify.faults(folder, source=made / "fp8")
+
+
 def test_a_folder_is_not_held_against_itself(made: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(made / "mixed")
     for source in (made / "mixed", tmp_path / "link"):
@@ -65,6 +93,18 @@ def spoil_tensor(folder: Path, change: Callable[[dict[str, Any]], None], *, mani
     described = json.loads(path.read_text())
     described["files"][file.name] = {"sha256": reading.sha256(file), "bytes": file.stat().st_size}
     path.write_text(json.dumps(described))
+
+
+def spoil_json(folder: Path, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    value = json.loads((folder / name).read_text())
+    change(value)
+    (folder / name).write_text(json.dumps(value))
+
+
+def spoil_copy(folder: Path, name: str) -> None:
+    """Change a file that was copied, and its digest in the manifest."""
+    (folder / name).write_text("{}")
+    spoil_json(folder, "curate-stitch.json", lambda m: m["files"][name].update(sha256=reading.sha256(folder / name), bytes=2))
 
 
 def spoil_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -94,6 +134,19 @@ NORM = "model.layers.0.input_layernorm.weight"
         (lambda f: spoil_config(f, lambda q: q["config_groups"]["group_1"]["weights"].update(group_size=32)), "should have shape"),
         (lambda f: spoil_config(f, lambda q: q.update(config_groups=["x"])), "not as compressed-tensors has it"),
         (lambda f: spoil_config(f, lambda q: q["config_groups"]["group_1"].update(targets=["re:("])), "not as compressed-tensors has it"),
+        (lambda f: spoil_config(f, lambda q: q["config_groups"]["group_1"]["weights"].update(symmetric=False)), "config.json: changed since"),
+        (lambda f: spoil_config(f, lambda q: q.update(quant_method="gptq")), "quant_method 'gptq'"),
+        (lambda f: spoil_config(f, lambda q: q.update(format="pack-quantized")), "its groups are 'compressed-tensors' and 'mixed-precision'"),
+        (lambda f: spoil_config(f, lambda q: q["config_groups"]["group_0"]["weights"].update(block_structure=[9, 9])), "in the source [48, 32]"),
+        (lambda f: spoil_json(f, "config.json", lambda c: c.update(rope_theta=3.0)), "config.json: rope_theta is 3.0, in the source"),
+        (lambda f: spoil_json(f, "config.json", lambda c: c.pop("num_experts_per_tok")), "num_experts_per_tok is None, in the source 2"),
+        (lambda f: (f / "modeling_x.py").write_text("evil"), "modeling_x.py: not in curate-stitch.json"),
+        (lambda f: (f / "model-9.safetensors").write_bytes(b""), "model-9.safetensors: not in curate-stitch.json"),
+        (lambda f: (f / "link.py").symlink_to("nowhere"), "link.py: not in curate-stitch.json"),
+        (lambda f: spoil_json(f, "curate-stitch.json", lambda m: m["files"].pop("tokenizer.json")), "tokenizer.json: not in curate-stitch.json"),
+        (lambda f: spoil_copy(f, "tokenizer.json"), "tokenizer.json: not that of"),
+        (lambda f: spoil_json(f, "curate-stitch.json", lambda m: m.update(tensors=[])), "cannot be read"),
+        (lambda f: spoil_json(f, "curate-stitch.json", lambda m: m.pop("tensors")), "cannot be read"),
         (lambda f: (f / "curate-stitch.json").write_text("{}"), "cannot be read"),
         (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-1]), "truncated"),
     ],
@@ -152,3 +205,7 @@ def test_a_model_in_either_type_and_with_scales_of_any_is_found_good(made: Path,
     tiny.save_shards(tensors, tmp_path / "fp8", 2)
     dequantize(tmp_path / "fp8", tmp_path / "out", dtype=dtype)
     assert verify.faults(tmp_path / "out", source=tmp_path / "fp8") == []
+    dequantize(tmp_path / "fp8", tmp_path / "plain")
+    tiny.save_awq(tmp_path / "plain", tmp_path / "awq")
+    stitch.stitch(tmp_path / "fp8", tmp_path / "awq", tmp_path / "mixed")
+    assert verify.faults(tmp_path / "mixed", source=tmp_path / "fp8") == []

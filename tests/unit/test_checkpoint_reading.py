@@ -237,7 +237,7 @@ def test_the_files_of_a_model_come_along_whatever_they_are_called(tmp_path: Path
 def test_a_model_is_not_removed_with_the_target_around_it(tmp_path: Path) -> None:
     (tmp_path / "out/model").mkdir(parents=True)
     (tmp_path / "out/curate-dequantize.json").write_text("{}")
-    with pytest.raises(UsageError, match="holds .*model, which is read"):
+    with pytest.raises(UsageError, match=r"holds .*model, which is read"):
         writing.refuse_target(tmp_path / "out", force=True, sources=[tmp_path / "out/model"])
 
 
