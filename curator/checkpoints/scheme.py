@@ -31,10 +31,14 @@ def groups_of(config: Mapping[str, Any], *, where: Path) -> list[dict[str, Any]]
 
 
 def are_groups(value: Any) -> TypeGuard[dict[str, dict[str, Any]]]:
-    """Whether a config's ``config_groups`` can be used: each with weights and targets, the patterns among them good ones."""
-    return isinstance(value, dict) and all(
-        isinstance(group, dict) and isinstance(group.get("weights") or {}, dict) and _are_targets(group.get("targets")) for group in value.values()
-    )
+    """Whether a config's ``config_groups`` can be used: at least one, each with weights and targets, the patterns among them good ones."""
+    return isinstance(value, dict) and bool(value) and all(_is_group(group) for group in value.values())
+
+
+def _is_group(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("weights") or {}, dict):
+        return False
+    return isinstance(value.get("format"), str | None) and _are_targets(value.get("targets"))
 
 
 def _are_targets(value: Any) -> bool:

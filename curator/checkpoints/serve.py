@@ -13,7 +13,7 @@ from typing import Any
 from curator.checkpoints.families import Family, family_of
 from curator.checkpoints.reading import CONFIG, Checkpoint, open_checkpoint
 from curator.checkpoints.scheme import MIXED, PACKED, are_groups
-from curator.errors import QuantizeError
+from curator.errors import QuantizeError, UsageError
 
 # What each kind of folder is loaded by. vLLM reads formats by group since its pull request 22468 (August 2025); in SGLang that is
 # asked for in its pull request 37207. transformers turns any of them back into 16 bit.
@@ -23,6 +23,7 @@ SERVERS = {
     "one format": ("vLLM", "SGLang", "transformers"),
     MIXED: ("vLLM since August 2025", "transformers 5 (in 16 bit)"),
 }
+MOST_TOKENS = 10**9  # of context; a larger number in a config means none
 NOT_FOR = {MIXED: "SGLang (one format a checkpoint): stitch onto the 16-bit model instead"}
 
 
@@ -43,8 +44,13 @@ class Script:
         options = _lines(self.command)
         said = [f"{self.family}, {self.kind}: {'; '.join(self.stored)}", f"loads in: {', '.join(self.servers)}"]
         said += [f"not in: {self.not_for}"] if self.not_for else []
-        comments = "\n".join(f"# {' '.join(line.split())}" for line in [*said, *self.notes])  # a config cannot end a comment
+        comments = "\n".join(f"# {_in_one_line(line)}" for line in [*said, *self.notes])  # a config cannot end a comment
         return "#!/usr/bin/env bash\n" + comments + "\nset -euo pipefail\n" + " \\\n  ".join(["exec " + options[0], *options[1:]]) + "\n"
+
+
+def _in_one_line(text: str) -> str:
+    """Without line ends, and without what drives a terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
 
 
 def _lines(command: tuple[str, ...]) -> list[str]:
@@ -63,7 +69,10 @@ def script(model: Path, *, gpus: int | None = None) -> Script:
     or a config that says nothing known."""
     checkpoint = open_checkpoint(model)
     config = checkpoint.config
-    family = family_of(config, where=model)
+    try:
+        family = family_of(config, where=model)
+    except UsageError as error:
+        raise UsageError(f"{error}; without a family's parsers and sampling it is `vllm serve {shlex.quote(str(model))}`") from None
     kind, stored = describe(config, where=model / CONFIG)
     return Script(
         family=family.name,
@@ -79,7 +88,9 @@ def script(model: Path, *, gpus: int | None = None) -> Script:
 def command(model: Path, family: Family, *, gpus: int) -> tuple[str, ...]:
     """``vllm serve`` with the family's parsers and sampling."""
     serving = family.serving
-    words = ["vllm", "serve", str(model.resolve()), "--served-model-name", model.resolve().name, "--tensor-parallel-size", str(gpus)]
+    name = model.resolve().name
+    named = [f"--served-model-name={name}"] if name.startswith("-") else ["--served-model-name", name]
+    words = ["vllm", "serve", str(model.resolve()), *named, "--tensor-parallel-size", str(gpus)]
     if serving.tool_call_parser:
         words += ["--enable-auto-tool-choice", "--tool-call-parser", serving.tool_call_parser]
     if serving.reasoning_parser:
@@ -97,7 +108,11 @@ def _notes(family: Family, checkpoint: Checkpoint) -> tuple[str, ...]:
         *family.serving.notes,
         *_of_full_size(family, checkpoint),
         *([f"reasoning parser {instead} fits as well: it leaves the thoughts in the answer"] if instead else []),
-        *([f"up to {context:,} tokens of context; lower it with --max-model-len where memory is short"] if isinstance(context, int) else []),
+        *(
+            [f"up to {context:,} tokens of context; lower it with --max-model-len where memory is short"]
+            if type(context) is int and 0 < context < MOST_TOKENS
+            else []
+        ),
     )
 
 
@@ -115,17 +130,21 @@ def describe(config: Mapping[str, Any], *, where: Path) -> tuple[str, tuple[str,
         return "16 bit", ("no weight is quantized",)
     method = about.get("quant_method") if isinstance(about, dict) else None
     if method == "fp8":
-        return "FP8", (f"E4M3 in blocks of {about.get('weight_block_size')}",)
+        block = about.get("weight_block_size")
+        return "FP8", (f"E4M3 in blocks of {block}" if block else "E4M3 without blocks",)
     groups = about.get("config_groups") if isinstance(about, dict) else None
     said = f"quantization_config with quant_method {method!r}" if isinstance(about, dict) else f"quantization_config is {shortened(about)}"
-    if method != "compressed-tensors" or not are_groups(groups):
+    if method != "compressed-tensors" or not are_groups(groups) or not isinstance(about.get("format"), str | None):
         raise QuantizeError(f"{where}: {said}; known: none, fp8, compressed-tensors with config_groups that have targets")
     formats = {g.get("format") or about.get("format") for g in groups.values()}
-    return MIXED if len(formats) > 1 else "one format", tuple(_said(g, g.get("format") or about.get("format")) for g in groups.values())
+    mixed = len(formats) > 1 or MIXED in formats
+    return MIXED if mixed else "one format", tuple(_said(g, g.get("format") or about.get("format")) for g in groups.values())
 
 
 def _said(group: Mapping[str, Any], form: Any) -> str:
-    weights = group.get("weights") or {}
+    weights = group.get("weights")
+    if not weights:
+        return f"16-bit weights for {', '.join(group['targets'])}"
     parts = {"group": f"groups of {weights.get('group_size')}", "block": f"blocks of {weights.get('block_structure')}"}
     name = "INT" if form == PACKED or weights.get("type") == "int" else "FP"
-    return f"{name}{weights.get('num_bits')} in {parts.get(str(weights.get('strategy')), weights.get('strategy'))} for {', '.join(group.get('targets', ()))}"
+    return f"{name}{weights.get('num_bits')} in {parts.get(str(weights.get('strategy')), weights.get('strategy'))} for {', '.join(group['targets'])}"

@@ -108,7 +108,7 @@ def test_what_is_not_known_is_refused(run: Run, tmp_path: Path) -> None:
     assert run("serve-script", folder)[0] == 5
     (folder / "config.json").write_text('{"model_type": "llama"}')
     code, _, err = run("serve-script", folder)
-    assert (code, "deepseek_v3, minimax_m2, qwen3_moe" in err) == (2, True)
+    assert (code, "deepseek_v3, minimax_m2, qwen3_moe" in err, "it is `vllm serve '" in err) == (2, True, True)
     (folder / "config.json").unlink()
     assert run("serve-script", folder)[0] == 5
 
@@ -158,11 +158,52 @@ def test_targets_match_what_they_should_and_nothing_else(inside: list[str], outs
         assert any(re.match(t[3:], name) if t.startswith("re:") else t == name for t in made) == (name in inside)
 
 
-@pytest.mark.parametrize("group", [None, {"weights": {}}, {"targets": None}, {"targets": ["re:("]}, {"targets": [3]}, {"targets": [], "weights": [1]}])
+@pytest.mark.parametrize(
+    "group", [None, {"weights": {}}, {"targets": None}, {"targets": ["re:("]}, {"targets": [3]}, {"targets": [], "weights": [1]}, {**INT4, "format": ["x"]}]
+)
 def test_groups_that_mean_nothing_are_refused(run: Run, tmp_path: Path, group: Any) -> None:
     folder = model(tmp_path, "qwen3_moe", {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"g": group}})
     code, _, err = run("serve-script", folder)
     assert (code, "config_groups that have targets" in err) == (5, True), err
+
+
+def test_no_group_is_no_quantization(run: Run, tmp_path: Path) -> None:
+    for change in ({"config_groups": {}}, {"format": ["x"], "config_groups": {"g": {**INT4, "format": None}}}):
+        folder = model(tmp_path, "qwen3_moe", {"quant_method": "compressed-tensors", **change})
+        assert run("serve-script", folder)[0] == 5
+        (folder / "config.json").unlink()
+        (folder / "model.safetensors").unlink()
+        folder.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"targets": ["\x1b]0;x\x07", "Linear\u202e"]}, r"for \x1b]0;x\x07, Linear\x202e"),
+        ({"weights": None}, "16-bit weights for re:.*experts.*"),
+        ({"format": "mixed-precision"}, "# not in: SGLang"),
+    ],
+)
+def test_what_a_config_says_is_told_in_print(run: Run, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    about = {"quant_method": "compressed-tensors", "format": "mixed-precision", "config_groups": {"g": {**INT4, **change}}}
+    code, text, _ = run("serve-script", model(tmp_path, "qwen3_moe", about))
+    assert (code, said in text) == (0, True), text
+    assert all(c.isprintable() or c == "\n" for c in text)
+
+
+@pytest.mark.parametrize("context", [True, -1, 10**400, 1.5, "8192", None])
+def test_a_context_that_is_no_number_of_tokens_is_not_told(run: Run, tmp_path: Path, context: Any) -> None:
+    folder = model(tmp_path, "qwen3_moe", None)
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen3_moe", "max_position_embeddings": context}))
+    code, text, _ = run("serve-script", folder)
+    assert (code, "tokens of context" in text) == (0, False), text
+
+
+def test_a_name_like_an_option_stays_a_name(run: Run, tmp_path: Path) -> None:
+    folder = model(tmp_path, "qwen3_moe", {"quant_method": "fp8"}).rename(tmp_path / "--trust-remote-code")
+    text = run("serve-script", folder)[1]
+    assert "--served-model-name=--trust-remote-code" in shlex.split(text)
+    assert "E4M3 without blocks" in text
 
 
 def test_a_folder_that_is_called_like_an_option_runs_nothing(run: Run, tmp_path: Path) -> None:
