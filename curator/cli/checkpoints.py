@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 out_option = click.option("--out", "-o", "target", type=click.Path(path_type=Path), required=True, help="Folder to write.")
-force_option = click.option("--force", is_flag=True, help="Replace what an earlier run of the command wrote there.")
+force_option = click.option("--force", is_flag=True, help="Replace what `dequantize` or `stitch` wrote there.")
 shard_option = click.option(
-    "--shard-size", default=5.0, show_default=True, type=click.FloatRange(0, 1e9, min_open=True), callback=a_number, help="Most GB (10^9 bytes) in a file."
+    "--shard-size", default=5.0, show_default=True, type=click.FloatRange(0, 1e6, min_open=True), callback=a_number, help="Most GB (10^9 bytes) in a file."
 )
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @out_option
-@click.option("--dtype", default="bfloat16", show_default=True, type=click.Choice(["bfloat16", "float16"]), help="What to write.")
+@click.option("--dtype", default="bfloat16", show_default=True, type=click.Choice(["bfloat16", "float16"]), help="The 16-bit type to write.")
 @click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1.")
 @shard_option
 @force_option

@@ -45,11 +45,12 @@ def test_the_commands_of_the_page_make_what_it_says(
     said: dict[str, str] = {}
     for words in commands():
         match words:
-            case ["pip", *_]:
-                continue
+            case ["pip", *_] | ["bash", "serve.sh"] | ["curate", "build", "calibrate_software_engineer.yaml", *_]:
+                continue  # what needs a network or a server
             case ["hf", "download", _, "--local-dir", folder]:
                 published(tmp_path / folder)
             case ["curate", *arguments]:
+                arguments = arguments[: arguments.index(">")] if ">" in arguments else arguments
                 few = ["--allow-uncovered"] if arguments[0] == "quantize" else []  # eight short samples reach no minimum of tokens
                 code, out, err = run(*arguments, *few)
                 assert code == 0, (words, err)
