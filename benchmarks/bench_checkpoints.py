@@ -180,7 +180,7 @@ def measure(words: list[object], target: Path, sources: tuple[Path, ...], copied
     shutil.rmtree(target, ignore_errors=True)
     cold(*sources)
     killed_after(min(ran)[0] / 2, *words)
-    kept = len(list(target.parent.glob(f".{target.name}.partial/*.safetensors")))
+    kept = len(list(target.parent.glob(f".{target.name}.unfinished/*.safetensors")))
     resumed = run(*words)
     assert digests(target) == whole, "what was resumed is not what was made in one go"
     shutil.rmtree(target)
