@@ -83,7 +83,8 @@ def quantization_config(
         outside = [*others, *(m for _, more in packed for m in more if m not in wanted)]
         kept = {k: v for k, v in group.items() if k != "targets"}
         groups.append({**kept, "targets": _in_all_words(modules, outside, family), "format": PACKED})
-    ignore = _in_all_words([*plain, *([] if HEAD in plain else [HEAD])], [m for m in others if m not in set(plain)], family)
+    left = [*plain, *([] if HEAD in others else [HEAD])]  # a tied head has no tensor, and is a linear layer all the same
+    ignore = _in_all_words(left, [m for m in others if m not in set(plain)], family)
     return {
         "quant_method": "compressed-tensors",
         "format": MIXED if fp8 else PACKED,

@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("compressed_tensors")
 pytestmark = pytest.mark.model
 
-from curator.checkpoints import reading, stitch  # noqa: E402
+from curator.checkpoints import reading, stitch, verify  # noqa: E402
 from curator.checkpoints.dequantize import dequantize  # noqa: E402
 from curator.errors import QuantizeError, UsageError  # noqa: E402
 from tests.model import tiny  # noqa: E402
@@ -241,6 +241,21 @@ def test_layers_that_draft_tokens_may_be_in_the_base_only(tmp_path: Path) -> Non
     modules = sorted({n.rpartition(".")[0] for n in out})
     assert matching(modules, config["config_groups"]["group_1"]["targets"]) == {m for m in modules if f"{m}.weight_packed" in out}
     assert "model.layers.3.eh_proj" in matching(modules, config["ignore"])
+
+
+def test_a_head_in_fp8_is_not_ignored(tmp_path: Path) -> None:
+    """Ignored, its codes would be taken for 16-bit numbers."""
+    models = prepare("qwen3_moe", tmp_path)
+
+    def to_fp8(tensors: dict[str, Any]) -> None:
+        tensors["lm_head.weight"], tensors["lm_head.weight_scale_inv"] = tiny.to_fp8(tensors["lm_head.weight"])
+
+    edit(models.fp8, to_fp8)
+    dequantize(models.fp8, tmp_path / "again")
+    tiny.save_awq(tmp_path / "again", tmp_path / "awq8")
+    stitch.stitch(models.fp8, tmp_path / "awq8", models.out)
+    assert matching(["lm_head"], config_of(models.out)["ignore"]) == set()
+    assert verify.faults(models.out, source=models.fp8) == []
 
 
 def record(folder: Path, **tensors: Any) -> None:
