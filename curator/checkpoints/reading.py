@@ -158,13 +158,21 @@ def _json(folder: Path, name: str, faults: list[str]) -> dict[str, Any] | None:
         faults.append(f"{name}: not a file")
         return {}
     try:
-        value = json.loads(_inside(folder, name).read_text(encoding="utf-8"))
+        value = _parsed(_inside(folder, name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, QuantizeError) as error:
         faults.append(f"{name}: cannot be read: {(isinstance(error, OSError) and error.strerror) or error}")
         return {}
     if not isinstance(value, dict):
         faults.append(f"{name}: not a JSON object")
         return {}
+    return value
+
+
+def _parsed(text: str, **options: Any) -> Any:
+    """JSON that can be written again. Raises ValueError for half a surrogate pair too, which JSON can name and no file can hold."""
+    value = json.loads(text, **options)
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
     return value
 
 
@@ -242,7 +250,7 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
         length = struct.unpack("<Q", prefix)[0]
         if length > min(LONGEST_HEADER, size - 8):
             raise ValueError(f"a header of {length:,} bytes is announced in a file of {size:,}: truncated, or not safetensors")
-        value = json.loads(stream.read(length).decode("utf-8"), object_pairs_hook=_no_duplicates)
+        value = _parsed(stream.read(length).decode("utf-8"), object_pairs_hook=_no_duplicates)
     if not isinstance(value, dict):
         raise ValueError("the header is not a JSON object")
     return value, 8 + length

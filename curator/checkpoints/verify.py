@@ -123,7 +123,8 @@ def _blocks(checkpoint: Checkpoint, origin: Checkpoint) -> Iterator[str]:
     """Groups of FP8 whose blocks are not those of the source."""
     block = _block_size(origin)
     for name, group in _groups(checkpoint).items():
-        said = (group.get("weights") or {}).get("block_structure") if isinstance(group, dict) else None
+        weights = group.get("weights") if isinstance(group, dict) else None
+        said = weights.get("block_structure") if isinstance(weights, dict) else None
         if said is not None and said != block:
             yield f"{CONFIG}: {name} has blocks of {said}, in the source {block}"
 

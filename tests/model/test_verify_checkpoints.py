@@ -138,6 +138,7 @@ NORM = "model.layers.0.input_layernorm.weight"
         (lambda f: spoil_config(f, lambda q: q.update(quant_method="gptq")), "quant_method 'gptq'"),
         (lambda f: spoil_config(f, lambda q: q.update(format="pack-quantized")), "its groups are 'compressed-tensors' and 'mixed-precision'"),
         (lambda f: spoil_config(f, lambda q: q["config_groups"]["group_0"]["weights"].update(block_structure=[9, 9])), "in the source [48, 32]"),
+        (lambda f: spoil_config(f, lambda q: q["config_groups"]["group_0"].update(weights=4.5)), "not as compressed-tensors has it"),
         (lambda f: spoil_json(f, "config.json", lambda c: c.update(rope_theta=3.0)), "config.json: rope_theta is 3.0, in the source"),
         (lambda f: spoil_json(f, "config.json", lambda c: c.pop("num_experts_per_tok")), "num_experts_per_tok is None, in the source 2"),
         (lambda f: (f / "modeling_x.py").write_text("evil"), "modeling_x.py: not in curate-stitch.json"),

@@ -301,6 +301,14 @@ def test_only_a_disk_that_is_full_wants_room(number: int, room: bool, tmp_path: 
     assert ("make room" in str(error.value), "get the right to write there" in str(error.value)) == (room, not room)
 
 
+def test_half_a_character_is_refused(folder: Path) -> None:
+    (folder / "config.json").write_text(r'{"model_type": "\ud83d\ude00", "x": "\udcff"}')
+    (folder / "model.safetensors").write_bytes(file_of(rb'{"\udcff": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}}'))
+    said = refused(folder)
+    assert "config.json: cannot be read: 'utf-8' codec can't encode" in said
+    assert "model.safetensors: not a whole safetensors file: 'utf-8' codec can't encode" in said
+
+
 def test_pickles_are_refused(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04")
     assert "can run code" in refused(folder)
