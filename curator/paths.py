@@ -16,6 +16,7 @@ from curator.errors import UsageError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # errors that room would mend
 UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV}  # the user's to mend, not a bug
+MANIFESTS = ("manifest.json", "curate-*.json", "expert_tokens.json")  # of what we write; a model has other JSON that any model has
 ELSEWHERE = "choose another --out"  # what to do about a target that cannot be had
 
 
@@ -105,6 +106,7 @@ def recover(target: Path) -> None:
 
 
 def _is_replaced(kept: Path, target: Path) -> bool:
-    """Whether nothing is lost with it: it is not there, is empty, or what stands at its place has its manifest too."""
-    manifests = list(kept.glob("*.json"))
-    return not manifests or any((target / m.name).is_file() for m in manifests)
+    """Whether nothing is lost with it: it is not there, is empty, or what stands at its place was written by us too."""
+    if not kept.is_dir() or not any(kept.iterdir()):
+        return True
+    return any((target / m.name).is_file() for pattern in MANIFESTS for m in kept.glob(pattern))

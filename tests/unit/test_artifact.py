@@ -114,6 +114,18 @@ def test_what_the_next_run_cannot_put_back_either_stays(tmp_path: Path, monkeypa
     assert (old / "B" / "whose").read_text() == "B"
 
 
+def test_what_is_kept_outlives_a_model_of_somebody_else_in_its_place(tmp_path: Path) -> None:
+    old, target = beside(tmp_path / "M", ".old", "M"), tmp_path / "M"
+    target.mkdir()
+    for file in (old / "M/curate-stitch.json", old / "M/config.json", target / "config.json"):
+        file.write_text("{}")
+    paths.recover(target)
+    assert (old / "M/curate-stitch.json").is_file()
+    (target / "curate-stitch.json").write_text("{}")
+    paths.recover(target)
+    assert not old.exists()
+
+
 def test_an_old_build_that_cannot_be_put_back_is_kept_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = a_build(tmp_path / "B")
     replacing_fails(monkeypatch, lambda _, place: place == target)
