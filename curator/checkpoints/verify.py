@@ -43,12 +43,19 @@ def faults(folder: Path, *, source: Path | None = None) -> list[str]:
     if source is not None and source.resolve() == folder.resolve():
         raise UsageError(f"{source}: is {folder} itself, which proves nothing; give --source the model that it was made of")
     try:
+        return _faults(folder, name, source)
+    except OSError as error:
+        return [f"{error.filename}: cannot be read: {error.strerror}"]
+
+
+def _faults(folder: Path, name: str, source: Path | None) -> list[str]:
+    try:
         manifest = _manifest(folder, name)
         found = [*_files(folder, manifest.files, name)]
         checkpoint = open_checkpoint(folder)
     except CurateError as error:
         return str(error).splitlines()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return [f"{name}: cannot be read: {error!r}"]
     try:
         found += _config(checkpoint) if manifest.origins is not None else _no_config(checkpoint)

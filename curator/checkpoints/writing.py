@@ -23,7 +23,7 @@ from typing import Any
 from curator import __version__, paths
 from curator.checkpoints import stream, uncached
 from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, Reader, Tensor, is_inside, sha256
-from curator.errors import UsageError
+from curator.errors import QuantizeError, UsageError
 
 JOURNAL = ".journal.jsonl"
 MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
@@ -292,12 +292,21 @@ def _is_weights(path: Path, folder: Path) -> bool:
 
 
 def copy_companions(source: Path, folder: Path, *, leave_out: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
-    """Copy the other files byte for byte. Gives {file: {sha256, bytes}}."""
+    """Copy the other files byte for byte. Gives {file: {sha256, bytes}}; raises QuantizeError for one that cannot be read."""
     files = {}
     for path in companions(source):
         name = path.relative_to(source).as_posix()
         if name not in leave_out:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, folder / name)
+            _copy(path, folder / name)
             files[name] = {"sha256": sha256(folder / name), "bytes": path.stat().st_size}
     return files
+
+
+def _copy(path: Path, place: Path) -> None:
+    try:
+        source = path.open("rb")
+    except OSError as error:
+        raise QuantizeError(f"{path}: cannot be read: {error.strerror}; get the right to read it, and run again to go on") from None
+    with source, place.open("wb") as made:
+        shutil.copyfileobj(source, made)

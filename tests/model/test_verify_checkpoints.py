@@ -54,6 +54,16 @@ def test_a_card_and_hidden_files_may_lie_beside(made: Path, tmp_path: Path) -> N
     assert verify.faults(folder, source=made / "fp8") == []
 
 
+def test_a_file_that_may_not_be_read_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(file: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(verify, "sha256", denied)
+    (fault,) = verify.faults(made / "mixed", source=made / "fp8")
+    assert fault.endswith(": cannot be read: Permission denied")
+    assert str(made / "mixed") in fault
+
+
 def test_the_model_of_another_kind_is_not_the_source(made: Path) -> None:
     assert any("not as in" in fault for fault in verify.faults(made / "one", source=made / "fp8"))
     assert any("not in" in fault for fault in verify.faults(made / "mixed", source=made / "plain"))

@@ -234,6 +234,21 @@ def test_the_files_of_a_model_come_along_whatever_they_are_called(tmp_path: Path
     assert all((tmp_path / "out" / name).is_file() for name in noted)
 
 
+def test_a_file_that_may_not_be_read_is_not_taken_for_a_target_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/licence").write_text("mine")
+    opened = Path.open
+
+    def denied(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == tmp_path / "source/licence":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(QuantizeError, match="licence: cannot be read: Permission denied"), writing.work_folder(tmp_path / "out", "job") as work:
+        writing.copy_companions(tmp_path / "source", work.folder)
+
+
 def test_a_model_is_not_removed_with_the_target_around_it(tmp_path: Path) -> None:
     (tmp_path / "out/model").mkdir(parents=True)
     (tmp_path / "out/curate-dequantize.json").write_text("{}")
