@@ -8,6 +8,7 @@ from typing import Any
 from curator.checkpoints import dequantize, fp8
 from curator.checkpoints.dequantize import Scaled
 from curator.checkpoints.reading import TORCH, WIDTHS, InOrder, Reader, Tensor, same_bytes
+from curator.errors import QuantizeError
 
 FLOATS = ("BF16", "F16", "F32", "F64")
 
@@ -35,6 +36,15 @@ def same_dequantized(base: Scaled, other: Tensor, *, readers: tuple[Reader, Read
         _within_one_step(strip, fp8.need_torch().frombuffer(stored.take(2 * strip.numel()), dtype=strip.dtype).reshape(strip.shape))
         for strip in dequantize.strips(base, readers[0], dtype=dtype)
     )
+
+
+def finite(tensor: Tensor, reader: Reader) -> Iterator[memoryview]:
+    """The bytes of a tensor of floats, in pieces as `Reader.chunks` gives them. Raises QuantizeError for numbers that are infinite or none."""
+    torch = fp8.need_torch()
+    for piece in reader.chunks(tensor):
+        if not bool(torch.frombuffer(piece, dtype=getattr(torch, TORCH[tensor.dtype])).float().isfinite().all()):
+            raise QuantizeError(f"{tensor.name}: has numbers that are infinite or none in {tensor.file.parent}; quantize again")
+        yield piece
 
 
 def _within_one_step(one: Any, other: Any) -> bool:

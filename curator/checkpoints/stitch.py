@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -335,15 +335,21 @@ def plan(choice: Choice, base: Model, experts: Model, readers: tuple[Reader, Rea
     if choice.source == "experts":
         if choice.parameter in experts.packed:
             for part, tensor in experts.packed[choice.parameter].items():
-                yield writing.copied(tensor, readers[1], name=f"{stem}{part}")
+                yield _checked(tensor, readers[1], f"{stem}{part}")
         else:
-            yield writing.copied(experts.plain[choice.parameter], readers[1], name=choice.parameter)
+            yield _checked(experts.plain[choice.parameter], readers[1], choice.parameter)
     elif choice.parameter in base.scaled:
         scaled = base.scaled[choice.parameter]
         yield writing.copied(scaled.weight, readers[0])
         yield _scale(scaled.scale, f"{choice.parameter}_scale", readers[0])
     else:
         yield writing.copied(base.plain[choice.parameter], readers[0])
+
+
+def _checked(tensor: Tensor, reader: Reader, name: str) -> Planned:
+    """A tensor of the experts' model; floats are looked through while they are copied, since one that is no number spoils every token."""
+    copied = writing.copied(tensor, reader, name=name)
+    return replace(copied, chunks=lambda: compare.finite(tensor, reader)) if tensor.dtype in compare.FLOATS else copied
 
 
 def _scale(tensor: Tensor, name: str, reader: Reader) -> Planned:

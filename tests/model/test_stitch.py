@@ -343,6 +343,15 @@ def test_packed_integers_that_mean_another_weight_are_told(minimax: SimpleNamesp
         stitch.stitch(minimax.fp8, minimax.awq, minimax.out)
 
 
+@pytest.mark.parametrize("name", ["block_sparse_moe.experts.0.w1.weight_scale", "block_sparse_moe.gate.weight", "post_attention_layernorm.weight"])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_quantized_model_with_numbers_that_are_none_is_refused(minimax: SimpleNamespace, name: str, number: float) -> None:
+    edit(minimax.awq, lambda tensors: tensors[f"model.layers.1.{name}"].view(-1)[-1:].fill_(number))
+    with pytest.raises(QuantizeError, match=f"model.layers.1.{name}: has numbers that are infinite or none"):
+        stitch.stitch(minimax.fp8, minimax.awq, minimax.out)
+    assert not minimax.out.exists()
+
+
 def test_two_models_of_one_shape_are_not_stitched(minimax: SimpleNamespace) -> None:
     """On a 16-bit base a recipe may rescale attention, and no recipe the embeddings: those are another model's."""
     edit(minimax.awq, lambda tensors: tensors.update({n: t * 2 for n, t in tensors.items() if "embed" in n or n.endswith("norm.weight")}))
