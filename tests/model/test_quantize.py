@@ -89,6 +89,35 @@ def test_a_quantized_model_loads_again(family: str, recipe: str | None, dtype: s
     assert largest(logits(prepared.model), logits(loaded(source))) > 10 * difference
 
 
+@pytest.mark.parametrize("scheme", ["FP8_DYNAMIC", "FP8", "FP8_BLOCK", "W8A8", "NVFP4", "NVFP4A16", "MXFP4"])
+def test_a_preset_of_the_library_is_written_and_verified(scheme: str, small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
+    """Formats that keep a weight's name, and scales of inputs, are good too; what is wrong in them is told."""
+    from safetensors.torch import load_file, save_file
+
+    source, out, recipe = model_of("minimax_m2"), tmp_path / "Q", tmp_path / "r.yaml"
+    recipe.write_text(f"QuantizationModifier: {{targets: Linear, scheme: {scheme}, ignore: [lm_head, 're:.*gate$']}}", encoding="utf-8")
+    prepared, manifest = quantized(small_build, source, out, recipe=str(recipe), samples=1)
+    assert len(manifest["tensors"]["quantized"]) == 32
+    assert verify(out, source) == []
+    tensors = load_file(out / SINGLE)
+    query = "model.layers.0.self_attn.q_proj"
+    kept = f"{query}.weight" in tensors
+    assert kept == (scheme in ("FP8_DYNAMIC", "FP8", "FP8_BLOCK", "W8A8"))
+    if kept:
+        if scheme in ("FP8_DYNAMIC", "FP8"):  # transformers takes neither blocks that do not fit nor experts in int8
+            assert largest(logits(prepared.model), logits(loaded(out))) < 0.2  # once experts are fused, their inputs stay in 32 bits
+        tensors[f"{query}.weight"] = tensors[f"{query}.weight"].float()[:32]
+        del tensors["model.layers.1.self_attn.q_proj.weight_scale"]
+    tensors["model.layers.0.input_layernorm.input_scale"] = torch.ones(1)
+    save_file(tensors, out / SINGLE, metadata={"format": "pt"})
+    said = "\n".join(verify(out, source))
+    assert "model.layers.0.input_layernorm.input_scale: not a tensor of the source" in said
+    if kept:
+        assert f"{query}.weight: F32; quantized as" in said
+        assert f"{query}.weight: [32, 64], in the source [64, 64]" in said
+        assert "model.layers.1.self_attn.q_proj: listed as quantized and is not" in said
+
+
 @pytest.mark.parametrize("family", families.MIXTURES)
 def test_targets_are_names_of_the_source(family: str, small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
     source = model_of(family)
