@@ -104,9 +104,10 @@ def _smooth(
     for modifier, (kind, settings) in zip(made, recipe.steps, strict=True):
         if kind != recipes.SMOOTHING:
             continue
-        mappings = settings.get("mappings") or smoothing.inferred(model)
+        stated = settings.get("mappings")
+        mappings = stated or smoothing.inferred(model)
         with library.tamed(notes), oneshot.errors_of_the_library("the model could not be followed"):
-            found = smoothing.complete(mappings, model, selection.modules, probe, notes, guard=guard)
+            found = smoothing.complete(mappings, model, selection.modules, probe, notes, stated=bool(stated), guard=guard)
         modifier.mappings = [AWQMapping(**m) for m in smoothing.mappings_of(found, model)]
         every += found
     return every

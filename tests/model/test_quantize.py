@@ -192,13 +192,31 @@ def test_a_recipe_that_misses_experts_is_refused(targets: str, said: str, small_
     ("text", "said"),
     [
         ("AWQModifier: {nonsense: 1}", "nonsense"),
-        ("NoSuchModifier: {}", "NoSuchModifier"),
+        ("NoSuchModifier: {}", "NoSuchModifier.*; known: AWQModifier, QuantizationModifier"),
         ("a: [", "not YAML"),
         ("a: 1", r"no modifier in it \(found a\); .* AWQModifier, QuantizationModifier"),
         ("QuantizationModifer: {scheme: W4A16}", "QuantizationModifer: no modifier is called so, QuantizationModifier may be meant; known: AWQModifier"),
         ("s: {m: {SmoothQuantModifer: {}, GPTQModifier: {targets: Linear}}}", "SmoothQuantModifer: no modifier is called so"),
         ("GPTQModifier: {targets: ['re:.*([']}", r"recipe r: re:\.\*\(\[: not a regular expression: unterminated"),
         ("AWQModifier: {mappings: [['re:(', ['re:*x']]]}", r"re:\(: not a regular[^\n]*\nrecipe r: re:\*x: not a regular"),
+        ("", r"no modifier in it \(it is empty\)"),
+        ("[a]", r"no modifier in it \(it is a list \(\['a'\]\)\)"),
+        ("QuantizationModifier: [W4A16]", r"QuantizationModifier: its settings are a list \(\['W4A16'\]\); a table is wanted"),
+        ("QuantizationModifier: {targets: null}", "QuantizationModifier: targets: it is empty; a name or a list of names is wanted"),
+        ("QuantizationModifier: {targets: 7, ignore: [null]}", r"targets: it is int \(7\); .*\n.*ignore: it is a list \(\[None\]\)"),
+        (
+            "GPTQModifier: {config_groups: {g: null, h: {targets: null}}}",
+            r"config_groups\.g: it is empty; a table .*\n.*config_groups\.h\.targets: it is empty",
+        ),
+        ("GPTQModifier: {config_groups: [1]}", r"config_groups: it is a list \(\[1\]\); a table of groups"),
+        ("GPTQModifier: {scheme: {W4A16: null}}", r"scheme\.W4A16: it is empty; a name"),
+        ("AWQModifier: {mappings: 3}", r"mappings: it is int \(3\); a list"),
+        (
+            "AWQModifier: {mappings: [{smooth_layer: 3, balance_layers: x}, [a, null]]}",
+            r"mappings\.0: .* is not a mapping.*\n.*mappings\.1\.balance_layers: it is empty",
+        ),
+        ("SmoothQuantModifier: {mappings: [[['re:.*q_proj'], 're:.*norm']]}", "SmoothQuantModifier: changes more than is quantized"),
+        ("QuantizationModifier: {targets: Linear, scheme: FP8, kv_cache_scheme: {num_bits: 8}}", "kv_cache_scheme: curate writes weights"),
         ("QuantizationModifier: {scheme: W4A61, targets: Linear}", "scheme: 'W4A61' is neither a preset .*; presets: .*W4A16"),
         ("QuantizationModifier: {scheme: {W4A61: [Linear]}}", "scheme: {'W4A61': .*'Linear'.*} is neither a preset .*; presets: .*W4A16"),
     ],
@@ -243,6 +261,17 @@ def test_a_mapping_of_what_does_not_read_is_refused(small_build: Path, model_of:
     recipe.write_text(PUBLISHED.replace("'re:.*w1$', 're:.*w3$'", "'re:.*w1$', 're:.*w2$'"), encoding="utf-8")
     with pytest.raises(QuantizeError, match=r"down_proj .* does not read it"):
         run.prepare(run.Request(small_build, str(model_of("minimax_m2")), recipe=str(recipe)))
+
+
+def test_mappings_of_the_family_that_meet_nothing_quantized_are_left_out(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
+    """llm-compressor's own mappings, where a recipe states none, are of attention too; and two stages are one recipe."""
+    recipe = tmp_path / "r.yaml"
+    weights = "{num_bits: 4, strategy: group, group_size: 32}"
+    group = f"config_groups: {{g: {{targets: ['re:.*block_sparse_moe.experts'], weights: {weights}}}}}"
+    recipe.write_text(f"a:\n  AWQModifier: {{}}\nb:\n  m:\n    GPTQModifier: {{{group}}}", encoding="utf-8")
+    prepared = run.prepare(run.Request(small_build, str(model_of("minimax_m2")), recipe=str(recipe)))
+    assert {s.layer.split(".", 3)[3] for s in prepared.smoothed} >= {"post_attention_layernorm"}
+    assert not any("attn" in name for s in prepared.smoothed for name in (s.layer, *s.balanced))
 
 
 def test_the_same_run_gives_the_same_bytes_over_shards(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
