@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from curator.cli.output import print_json, print_table, say
 from curator.errors import ANSWER_IS_NO
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
     from curator.quantize.data import Progress
     from curator.quantize.experts import Account
     from curator.quantize.run import Prepared
@@ -204,12 +207,29 @@ def progress_with_time() -> Iterator[Progress]:
         yield _lines()
         return
     from rich.console import Console
+
+    with step_bar(console=Console(stderr=True), transient=True) as bar:
+        yield on_bar(bar)
+
+
+def step_bar(**options: Any) -> Bar:
+    """A bar of few, long steps: a layer may take minutes, where rich's own estimate forgets what is older than 30 s."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what[-32:], completed=done, total=total)
+    return Progress(*columns, speed_estimate_period=timedelta(days=7).total_seconds(), **options)
+
+
+def on_bar(bar: Bar) -> Progress:
+    """Progress as one task of a bar, which starts anew with each kind of work: the time left is of this one."""
+    task = bar.add_task("", total=None)
+
+    def show(what: str, done: int, total: int) -> None:
+        if done == 0:
+            bar.reset(task, total=total)
+        bar.update(task, description=what[-32:], completed=done, total=total)
+
+    return show
 
 
 def _lines() -> Progress:

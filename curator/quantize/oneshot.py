@@ -282,7 +282,8 @@ def progress_by_layer(model: Any, passes: int, progress: Progress) -> Iterator[N
     finally:
         for handle in handles:
             handle.remove()
-    progress("done", total, total)
+    if total:
+        progress("done", total, total)
 
 
 @contextmanager

@@ -60,7 +60,20 @@ def test_a_model_that_stood_there_stays_and_nothing_looks_finished(
     target = tmp_path / "out" / "Q"
     target.mkdir(parents=True)
     (target / "curate-quantize.json").write_text("{}", encoding="utf-8")
-    asked = ("quantize", small_build, "--model", model_of("minimax_m2"), "--out", target, "--recipe", "w4a16-gptq", "--samples", 2, "--allow-uncovered", "--force")
+    asked = (
+        "quantize",
+        small_build,
+        "--model",
+        model_of("minimax_m2"),
+        "--out",
+        target,
+        "--recipe",
+        "w4a16-gptq",
+        "--samples",
+        2,
+        "--allow-uncovered",
+        "--force",
+    )
     process = stopped(number, moment, *asked)
     beside = [p for p in target.parent.iterdir() if p != target]
     assert contents(target) == {"curate-quantize.json": b"{}"}
