@@ -15,7 +15,7 @@ from curator.quantize import evaluate, masks
 from curator.quantize.data import Batch, Note, Observer, Progress
 from curator.quantize.library import conversions_kept, tamed
 from curator.quantize.names import gaps, natural, shown
-from curator.quantize.recipes import QUANTIZING
+from curator.quantize.recipe_faults import QUANTIZING
 from curator.quantize.smoothing import decoder_layers
 
 if TYPE_CHECKING:
