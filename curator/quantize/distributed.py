@@ -45,8 +45,7 @@ def launch(count: int, words: Sequence[str]) -> int:
     started: list[_Started] = []
     try:
         with _terminated_as_interrupted():
-            for rank in range(count):
-                started.append(_start(rank, words, address))
+            started.extend(_start(rank, words, address) for rank in range(count))  # those begun are in it, whenever it ends
             failed = _wait(started)
     except KeyboardInterrupt:  # the terminal has told them too
         return INTERRUPTED
