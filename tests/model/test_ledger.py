@@ -255,10 +255,14 @@ def test_an_expert_that_fails_in_the_middle_leaves_no_hook(tmp_path: Path) -> No
     def fail(*_: object) -> None:
         raise RuntimeError("no memory left")
 
+    def run_to_the_end() -> None:
+        with torch.no_grad(), ledgers.Ledger(documents).attach(model, batches):
+            for batch in batches:
+                model(**batch.inputs(), use_cache=False)
+
     handle = last.register_forward_pre_hook(fail)
-    with pytest.raises(RuntimeError, match="no memory left"), torch.no_grad(), ledgers.Ledger(documents).attach(model, batches):
-        for batch in batches:
-            model(**batch.inputs(), use_cache=False)
+    with pytest.raises(RuntimeError, match="no memory left"):
+        run_to_the_end()
     handle.remove()
     assert not any(m._forward_pre_hooks or m._forward_hooks for m in model.modules())
 
