@@ -194,8 +194,8 @@ def select(recipe: Recipe, model: Any, made: Sequence[Any]) -> Selection:
             for name, _ in match_named_modules(model, scheme.targets, modifier.ignore):
                 if name in linear and name not in found:
                     found[name] = _said(scheme)
-                    size, width = _group_size(scheme, modifier), linear[name].weight.shape[-1]
-                    if size and width > size and width % size:
+                    size, width = _group_size(scheme), linear[name].weight.shape[-1]
+                    if size and width % size:
                         uneven[width, size].append(name)
     left = tuple(n for n, m in linear.items() if n not in found and isinstance(m, torch.nn.Linear))
     if not found:
@@ -212,12 +212,11 @@ def select(recipe: Recipe, model: Any, made: Sequence[Any]) -> Selection:
     return Selection(found, left)
 
 
-def _group_size(scheme: Any, modifier: Any) -> int | None:
-    """What the width of a weight must be a multiple of, where it is more: llm-compressor refuses ragged groups unless told otherwise,
-    and takes ragged blocks and rows that are shorter than a group."""
-    weights = scheme.weights
-    grouped = weights is not None and weights.strategy in ("group", "tensor_group") and not getattr(modifier, "bypass_divisibility_checks", False)
-    return weights.group_size if grouped and weights.group_size and weights.group_size > 0 else None
+def _group_size(scheme: Any) -> int | None:
+    """What the width of a weight must be a multiple of: the observers of llm-compressor split rows into whole groups, also where
+    ``bypass_divisibility_checks`` lets others through until then. Blocks may be ragged."""
+    size = scheme.weights.group_size if scheme.weights.strategy in ("group", "tensor_group") else None
+    return size if size and size > 0 else None
 
 
 def _refuse_some_experts(recipe: Recipe, found: Mapping[str, str], among: Sequence[str]) -> None:
