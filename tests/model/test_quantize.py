@@ -118,6 +118,16 @@ def test_a_preset_of_the_library_is_written_and_verified(scheme: str, small_buil
         assert "model.layers.1.self_attn.q_proj: listed as quantized and is not" in said
 
 
+def test_a_head_may_be_quantized_too(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
+    """Its name has no dot in it."""
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(RECIPE.format("Linear"), encoding="utf-8")
+    _, manifest = quantized(small_build, model_of("minimax_m2"), tmp_path / "Q", recipe=str(recipe), samples=1)
+    assert "lm_head" in manifest["tensors"]["quantized"]
+    (group,) = json.loads((tmp_path / "Q" / "config.json").read_text())["quantization_config"]["config_groups"].values()
+    assert "re:^lm_head$" in group["targets"]
+
+
 @pytest.mark.parametrize("family", families.MIXTURES)
 def test_targets_are_names_of_the_source(family: str, small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
     source = model_of(family)
