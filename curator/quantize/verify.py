@@ -47,6 +47,7 @@ class Weights(_Read):
     num_bits: int = 4
     group_size: int | None = None
     strategy: str | None = None
+    symmetric: bool = True
 
 
 class Group(_Read):
@@ -228,6 +229,8 @@ def _packed(owner: str, old: Tensor, now: Mapping[str, Tensor], group: Group | N
     if packed is None or scale is None or shape is None:
         yield f"{owner}: {', '.join(n for n, t in ((PACKED, packed), ('weight_scale', scale), ('weight_shape', shape)) if t is None)} missing"
         return
+    if weights.symmetric == (f"{owner}.weight_zero_point" in now):
+        yield f"{owner}.weight_zero_point: {'there, and the weights are symmetric' if weights.symmetric else 'missing, and the weights are asymmetric'}"
     rows, columns = old.shape
     bits, group_size = weights.num_bits, weights.group_size or columns
     wanted_packed = (rows, -(-columns * bits // 32))
