@@ -10,10 +10,11 @@ from reprlib import repr as shortened
 from typing import Any
 
 SMOOTHING = "AWQModifier"
-QUANTIZING = ("QuantizationModifier", "GPTQModifier", "AutoRoundModifier")
+QUANTIZING = ("QuantizationModifier", "GPTQModifier")
 TAKEN = (SMOOTHING, *QUANTIZING)
 PRUNING = ("ConstantPruningModifier", "MagnitudePruningModifier", "REAPPruningModifier", "SparseGPTModifier", "WandaPruningModifier")
-CHANGES_MORE = ("SmoothQuantModifier", "LogarithmicEqualizationModifier", "SpinQuantModifier", "QuIPModifier", *PRUNING)
+# AutoRound, too: with llm-compressor 0.14 the attention beside the experts it was to quantize came out as other numbers.
+CHANGES_MORE = ("SmoothQuantModifier", "LogarithmicEqualizationModifier", "SpinQuantModifier", "QuIPModifier", "AutoRoundModifier", *PRUNING)
 
 Step = tuple[str, Mapping[str, Any]]  # a modifier's class name and its settings
 

@@ -226,6 +226,7 @@ def test_a_recipe_that_misses_experts_is_refused(targets: str, said: str, small_
             r"mappings\.0: .* is not a mapping.*\n.*mappings\.1\.balance_layers: it is empty",
         ),
         ("SmoothQuantModifier: {mappings: [[['re:.*q_proj'], 're:.*norm']]}", "SmoothQuantModifier: changes more than is quantized"),
+        ("AutoRoundModifier: {targets: Linear, scheme: W4A16}", "AutoRoundModifier: changes more than is quantized"),
         ("QuantizationModifier: {targets: Linear, scheme: FP8, kv_cache_scheme: {num_bits: 8}}", "kv_cache_scheme: curate writes weights"),
         ("QuantizationModifier: {scheme: W4A61, targets: Linear}", "scheme: 'W4A61' is neither a preset .*; presets: .*W4A16"),
         ("QuantizationModifier: {scheme: {W4A61: [Linear]}}", "scheme: {'W4A61': .*'Linear'.*} is neither a preset .*; presets: .*W4A16"),
