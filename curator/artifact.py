@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -174,14 +174,23 @@ def flat_ids(samples: Sequence[Sample]) -> NDArray[Any]:
 
 
 @contextmanager
-def new_folder(target: Path, *, force: bool = False, marker: str = MANIFEST, what: str = "build", otherwise: str = paths.ELSEWHERE) -> Iterator[Path]:
+def new_folder(
+    target: Path,
+    *,
+    force: bool = False,
+    marker: str = MANIFEST,
+    what: str = "build",
+    alone: Collection[str] | None = None,
+    otherwise: str = paths.ELSEWHERE,
+) -> Iterator[Path]:
     """A folder beside ``target`` that takes its place when the block ends well, and is gone when it does not.
 
     Raises UsageError where ``target`` exists (``force`` replaces a build, and nothing but a build) or cannot be written.
-    Another kind of folder than a build has another ``marker``, the file that is written last into it. Errors end with ``otherwise``.
+    Another kind of folder than a build has another ``marker``, the file that is written last into it, and may have ``alone``, the
+    names of all files that such a folder has. Errors end with ``otherwise``.
     """
     with paths.claimed(target, otherwise=otherwise):
-        refuse_target(target, force=force, marker=marker, what=what)
+        refuse_target(target, force=force, marker=marker, what=what, alone=alone)
         folder: Path | None = None
         try:
             folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
@@ -209,12 +218,13 @@ def _settle(folder: Path) -> None:
             os.close(handle)
 
 
-def refuse_target(target: Path, *, force: bool, marker: str = MANIFEST, what: str = "build") -> None:
-    """Raise UsageError where a build (or ``what``) cannot go, before work is put into it."""
+def refuse_target(target: Path, *, force: bool, marker: str = MANIFEST, what: str = "build", alone: Collection[str] | None = None) -> None:
+    """Raise UsageError where a build (or ``what``) cannot go, before work is put into it. With ``alone``, a folder that holds other
+    files than these is none, whatever its marker: it is something larger that has such a part."""
     if not target.exists() and not target.is_symlink():
         return
     paths.refuse_mount(target)
-    is_one = (target / marker).is_file()
+    is_one = (target / marker).is_file() and (alone is None or {p.name for p in target.iterdir()} <= set(alone))
     is_empty = target.is_dir() and not any(target.iterdir())
     if not force and not is_empty:
         raise UsageError(f"{target}: exists; choose another --out" + (", or give --force to replace it" if is_one else ""))

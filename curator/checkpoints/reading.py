@@ -217,6 +217,8 @@ def _no_weights(folder: Path) -> str:
     pickles = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
     if pickles:
         return f"weights only as {', '.join(pickles[:3])}: such files can run code when they are read; convert them to safetensors where they come from"
+    if any(p.suffix == ".gguf" for p in folder.iterdir()):
+        return "weights only as GGUF, the format of llama.cpp; take the checkpoint in safetensors that they were made of"
     return f"neither {INDEX} nor {SINGLE} there"
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from curator.cli.output import print_json, print_table, say
 from curator.errors import ANSWER_IS_NO
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
     from curator.quantize.data import Progress
     from curator.quantize.experts import Account
     from curator.quantize.run import Prepared
@@ -65,7 +68,7 @@ def quantize(
     receives are counted; experts with too few end the run with code 4, after everything is written.
     """
     from curator import artifact, paths
-    from curator.quantize import checkpoint, distributed, library, oneshot, run
+    from curator.quantize import distributed, library, oneshot, run
 
     library.require()
     if out is None and not dry_run:
@@ -73,7 +76,7 @@ def quantize(
     if ledger_only and evaluate:
         raise click.UsageError("--ledger-only quantizes nothing, so there is nothing to --evaluate; leave one of them out")
     if out is not None and not dry_run:
-        artifact.refuse_target(out, force=force, **_kind(checkpoint.MANIFEST, ledger_only=ledger_only))
+        artifact.refuse_target(out, force=force, **_kind(ledger_only=ledger_only))
     if gpus > 1 and not (dry_run or distributed.started()):
         sys.exit(distributed.launch(gpus, sys.argv[1:]))
     request = run.Request(
@@ -89,7 +92,7 @@ def quantize(
     with distributed.joined(), ExitStack() as stack:
         if out is not None and not dry_run and distributed.rank() == 0:
             stack.enter_context(paths.claimed(out))  # before the work: two runs into one folder, or a folder that cannot be written
-            artifact.refuse_target(out, force=force, **_kind(checkpoint.MANIFEST, ledger_only=ledger_only))  # what the claim may have put back
+            artifact.refuse_target(out, force=force, **_kind(ledger_only=ledger_only))  # what the claim may have put back
         prepared = run.prepare(request, note=lambda line: say(f"note: {line}"))
         if dry_run or out is None:
             _print_plan(run.plan(prepared), as_json=as_json)
@@ -113,7 +116,7 @@ class _Wanted:
 def _carry_out(prepared: Prepared, wanted: _Wanted, *, minimum: int | None, held_out: int) -> Account:
     """Count, or quantize and count; the first process writes and prints."""
     from curator import artifact
-    from curator.quantize import checkpoint, distributed, experts, run
+    from curator.quantize import distributed, experts, run
 
     with progress_with_time() as progress:
         account = experts.Account(prepared, minimum=minimum, held_out=held_out, progress=progress)
@@ -124,13 +127,13 @@ def _carry_out(prepared: Prepared, wanted: _Wanted, *, minimum: int | None, held
     if distributed.rank():
         return account
     if wanted.ledger_only:
-        with artifact.new_folder(wanted.out, force=wanted.force, **_kind(checkpoint.MANIFEST, ledger_only=True)) as folder:
-            shown = account.write(folder)
-        _show(shown, shown, f"{wanted.out}: the ledger, and nothing quantized", wanted)
+        with artifact.new_folder(wanted.out, force=wanted.force, **_kind(ledger_only=True)) as folder:
+            lines = account.write(folder)
+        _show(account.facts, lines, f"{wanted.out}: the ledger, and nothing quantized", wanted)
     else:
-        cost = {"evaluation": account.cost} if account.cost else {}
-        shown = {k: v for k, v in manifest.items() if k not in ("files", "tensors", "recipe")} | {"recipe": manifest["recipe"]["name"]} | cost
-        lines = {"calibrated on": _ran(manifest["run"])} | (experts.cost_lines(account.cost) if account.cost else {})
+        found = {"ledger": account.facts} | ({"evaluation": account.cost} if account.cost else {})
+        shown = {k: v for k, v in manifest.items() if k not in ("files", "tensors", "recipe")} | {"recipe": manifest["recipe"]["name"]} | found
+        lines = {"calibrated on": _ran(manifest["run"])} | account.lines()
         _show(shown, lines, f"{wanted.out}: {manifest['summary']}; verified against {prepared.request.model}", wanted)
     return account
 
@@ -150,9 +153,13 @@ def _show(facts: Mapping[str, Any], lines: Mapping[str, Any], headline: str, wan
         click.echo(f"  {name}: {value}")
 
 
-def _kind(manifest: str, *, ledger_only: bool) -> dict[str, str]:
-    """What --force may replace."""
-    return {"marker": "expert_tokens.json", "what": "ledger"} if ledger_only else {"marker": manifest, "what": "quantized model"}
+def _kind(*, ledger_only: bool) -> dict[str, Any]:
+    """What --force may replace: not a quantized model, which has a ledger among its files, with a ledger alone."""
+    from curator.quantize import checkpoint, experts
+
+    if ledger_only:
+        return {"marker": "expert_tokens.json", "what": "ledger", "alone": experts.FILES}
+    return {"marker": checkpoint.MANIFEST, "what": "quantized model"}
 
 
 @click.command()
@@ -200,12 +207,29 @@ def progress_with_time() -> Iterator[Progress]:
         yield _lines()
         return
     from rich.console import Console
+
+    with step_bar(console=Console(stderr=True), transient=True) as bar:
+        yield on_bar(bar)
+
+
+def step_bar(**options: Any) -> Bar:
+    """A bar of few, long steps: a layer may take minutes, where rich's own estimate forgets what is older than 30 s."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what[-32:], completed=done, total=total)
+    return Progress(*columns, speed_estimate_period=timedelta(days=7).total_seconds(), **options)
+
+
+def on_bar(bar: Bar) -> Progress:
+    """Progress as one task of a bar, which starts anew with each kind of work: the time left is of this one."""
+    task = bar.add_task("", total=None)
+
+    def show(what: str, done: int, total: int) -> None:
+        if done == 0:
+            bar.reset(task, total=total)
+        bar.update(task, description=what[-32:], completed=done, total=total)
+
+    return show
 
 
 def _lines() -> Progress:

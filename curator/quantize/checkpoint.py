@@ -195,7 +195,7 @@ def quantization_config(packed: Mapping[str, Any], modules: Mapping[str, Any], n
 
 
 def _with_alias(target: str, names: Sequence[str], local: Mapping[str, str]) -> str:
-    leaf = target.removesuffix("$").rpartition(r"\.")[2]
+    leaf = target.removeprefix("re:^").removesuffix("$").rpartition(r"\.")[2]
     meant = next(n for n in names if matches(target, n))
     alias = local[meant].rpartition(".")[2]
     if not target.startswith("re:") or alias == leaf:

@@ -39,19 +39,35 @@ class _Started:
 
 def launch(count: int, words: Sequence[str]) -> int:
     """Run ``curate`` with ``words`` in ``count`` processes and give the exit code of the first. Raises UsageError where there are not
-    so many GPUs, and QuantizeError where another than the first fails."""
+    so many GPUs, and QuantizeError where another than the first fails. None is left at work, unless this process is killed (SIGKILL)."""
     _refuse_more_than_there_are(count)
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(count)}
-    started = [_start(rank, words, address) for rank in range(count)]
+    started: list[_Started] = []
     try:
-        failed = _wait(started)
+        with _terminated_as_interrupted():
+            started.extend(_start(rank, words, address) for rank in range(count))  # those begun are in it, whenever it ends
+            failed = _wait(started)
     except KeyboardInterrupt:  # the terminal has told them too
-        _end(started)
         return INTERRUPTED
-    _end(started)
+    finally:
+        _end(started)
     if failed is not None and failed.rank:
         raise QuantizeError(f"the process of GPU {failed.rank} failed (code {failed.process.returncode}): {_last_words(failed)}")
     return int(started[0].process.returncode)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends this process as Ctrl-C does; left to itself it would leave the others at work, with nobody to wait for them."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _refuse_more_than_there_are(count: int) -> None:

@@ -16,6 +16,7 @@ from curator.quantize.data import Observer, Progress
 if TYPE_CHECKING:
     from curator.quantize.run import Prepared
 
+FILES = ("expert_tokens.parquet", "expert_calibration.parquet", "expert_tokens.json", "expert_report.html")  # of a ledger
 COST = "evaluation.json"
 
 
@@ -28,6 +29,7 @@ class Account:
         self._minimum = minimum
         self._reference = self._refer() if held_out and distributed.rank() == 0 else None
         self.watch = ledger.Ledger(self._documents)  # the observer of the calibration
+        self.facts: Mapping[str, Any] = {}  # what expert_tokens.json holds, once it is written
         self.cost: Mapping[str, Any] | None = None
 
     def observers(self) -> list[Observer]:
@@ -51,13 +53,17 @@ class Account:
     def write(self, folder: Path) -> dict[str, Any]:
         """The tables of the ledger, its page, and what quantizing cost where that was asked for; gives lines for the model card."""
         counted = self.watch.result()
-        facts = ledger.write(folder, counted, self.minimum)
+        self.facts = ledger.write(folder, counted, self.minimum)
         expert_report.write(folder / "expert_report.html", counted, self.minimum)
         if self._reference is not None:
             scores = evaluate.compare(self._reference, self._prepared.model, progress=self._progress)
             self.cost = evaluate.cost(evaluate.token_table(self._reference, scores, self._documents))
             artifact.write_json(folder / COST, self.cost)
-        return lines(facts) | (cost_lines(self.cost) if self.cost else {})
+        return self.lines()
+
+    def lines(self) -> dict[str, Any]:
+        """What was written, in a few lines for a reader."""
+        return lines(self.facts) | (cost_lines(self.cost) if self.cost else {})
 
     def require(self) -> None:
         """Raise ShortfallError where some expert has too few tokens."""

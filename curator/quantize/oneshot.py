@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from curator import artifact
-from curator.checkpoints.reading import CONFIG, listed, open_checkpoint
+from curator.checkpoints.reading import CONFIG, listed, open_checkpoint, read_config
 from curator.errors import CurateError, QuantizeError, SourceError, UsageError
 from curator.quantize import evaluate, masks
 from curator.quantize.data import Batch, Note, Observer, Progress
 from curator.quantize.library import conversions_kept, tamed
 from curator.quantize.names import gaps, natural, shown
-from curator.quantize.recipes import QUANTIZING
+from curator.quantize.recipe_faults import QUANTIZING
 from curator.quantize.smoothing import decoder_layers
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def load_model(folder: Path, *, note: Note = lambda _: None, dtype: str = "auto"
     from llmcompressor.utils.dev import get_main_device
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    _refuse_other_kinds(folder, _config_of(folder))
     with tamed(note), errors_of_the_library(f"{folder}: cannot be loaded; look at its {CONFIG}"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         _refuse_odd_routing(folder, config)
@@ -96,6 +97,37 @@ def load_model(folder: Path, *, note: Note = lambda _: None, dtype: str = "auto"
         set_onload_device(model, get_main_device())
     model.eval()
     return model
+
+
+def _config_of(folder: Path) -> dict[str, Any]:
+    """``config.json`` as it is written. Raises QuantizeError where it cannot be read."""
+    faults: list[str] = []
+    config = read_config(folder, faults)
+    if faults:
+        raise QuantizeError(listed(f"{folder} cannot be used", faults))
+    return config
+
+
+def _refuse_other_kinds(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise QuantizeError for a model that does not continue text, or whose code transformers does not have."""
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    kind, where = config.get("model_type"), folder / CONFIG
+    if not isinstance(kind, str) or not kind:
+        raise QuantizeError(f"{where}: has no model_type; name the folder of a model in the Hugging Face layout")
+    if kind not in transformers.CONFIG_MAPPING:
+        own = "comes with code of its own, which curate does not run" if config.get("auto_map") else "is unknown"
+        raise QuantizeError(f"{where}: model_type {kind} {own}; transformers {transformers.__version__} has no such model: install one that has")
+    known, names = transformers.CONFIG_MAPPING[kind], config.get("architectures") or ["no architecture named"]
+    said = {key: config.get(key, getattr(known, key, None)) for key in ("is_encoder_decoder", "is_decoder")}
+    causal = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
+    encodes = said["is_decoder"] is False and causal not in names  # which some decoders say too (GPT-NeoX)
+    if causal is None or said["is_encoder_decoder"] or encodes:
+        raise QuantizeError(
+            f"{where}: model_type {kind} ({', '.join(map(str, names))}) is no language model that continues text "
+            "(AutoModelForCausalLM), and no other is quantized; of a model that also sees or hears, give the language model by itself"
+        )
 
 
 def _refuse_odd_routing(folder: Path, config: Any) -> None:
@@ -250,7 +282,8 @@ def progress_by_layer(model: Any, passes: int, progress: Progress) -> Iterator[N
     finally:
         for handle in handles:
             handle.remove()
-    progress("done", total, total)
+    if total:
+        progress("done", total, total)
 
 
 @contextmanager

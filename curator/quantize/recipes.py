@@ -5,9 +5,7 @@ which are translated with a note of each translation.
 from __future__ import annotations
 
 import copy
-import difflib
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,17 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from curator.errors import QuantizeError, UsageError
+from curator.quantize import recipe_faults
 from curator.quantize.data import Note
 from curator.quantize.names import Naming, matches, patterns, shown
+from curator.quantize.recipe_faults import QUANTIZING, SMOOTHING, TAKEN, Step, parts_of_mapping
 
 FOLDER = Path(__file__).with_name("recipes")
 FOR_EXPERTS, FOR_DENSE = "w4a16-awq", "w4a16-dense-awq"
-SMOOTHING = "AWQModifier"
-QUANTIZING = ("QuantizationModifier", "GPTQModifier", "AutoRoundModifier")
-KNOWN = (SMOOTHING, *QUANTIZING, "SmoothQuantModifier", "SpinQuantModifier", "QuIPModifier")  # for messages; llm-compressor has more
 SETTINGS_OF_QUANTIZATION = ("config_groups", "targets", "scheme", "ignore", "kv_cache_scheme", "bypass_divisibility_checks")
-
-Step = tuple[str, Mapping[str, Any]]  # a modifier's class name and its settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +72,9 @@ def parse(text: str, *, name: str) -> Recipe:
     except yaml.YAMLError as error:
         raise UsageError(f"recipe {name}: not YAML: {error}") from None
     steps = tuple(_modifiers(value))
-    faults = [*_misspelt(value), *(f"{p}: not a regular expression: {fault}" for p, fault in _bad_patterns([dict(settings) for _, settings in steps]))]
-    if not steps and not faults:
-        found = f"found {', '.join(map(str, value))}" if isinstance(value, dict) else f"it is {type(value).__name__}, not a table"
-        faults = [f"no modifier in it ({found}); a recipe of llm-compressor is wanted, with one of {', '.join(KNOWN)}"]
+    faults = recipe_faults.faults(value, steps)
     if faults:
-        raise UsageError("\n".join(f"recipe {name}: {fault}" for fault in dict.fromkeys(faults)))
+        raise UsageError("\n".join(f"recipe {name}: {fault}" for fault in faults))
     return Recipe(name, text, steps)
 
 
@@ -92,33 +84,6 @@ def _modifiers(value: Any) -> Iterator[Step]:
             yield str(key), inner or {}
         else:
             yield from _modifiers(inner)
-
-
-def _misspelt(value: Any) -> Iterator[str]:
-    """Keys outside of modifiers that are nearly the name of one: they would be passed over. Stages are not in capitals."""
-    for key, inner in value.items() if isinstance(value, dict) else ():
-        if str(key).endswith("Modifier"):
-            continue
-        near = difflib.get_close_matches(str(key), KNOWN, n=1, cutoff=0.85)
-        if near and str(key)[:1].isupper():
-            yield f"{key}: no modifier is called so, {near[0]} may be meant; known: {', '.join(KNOWN)}"
-        else:
-            yield from _misspelt(inner)
-
-
-def _bad_patterns(value: Any) -> Iterator[tuple[str, str]]:
-    """The ``re:`` patterns within that are not regular expressions, and why."""
-    if isinstance(value, str) and value.startswith("re:"):
-        try:
-            re.compile(value.removeprefix("re:"))
-        except re.error as error:
-            yield value, str(error)
-    elif isinstance(value, dict):
-        for pair in value.items():
-            yield from _bad_patterns(pair)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _bad_patterns(inner)
 
 
 def translate(recipe: Recipe, model: Any, naming: Naming, note: Note) -> Recipe:
@@ -170,20 +135,11 @@ def _renamed(settings: Mapping[str, Any], local: Callable[[str], list[str]]) -> 
         changed["scheme"] = {k: _all(v, local) for k, v in changed["scheme"].items()}
     if changed.get("mappings"):
         changed["mappings"] = [
-            {**_mapping(m), "smooth_layer": smooth, "balance_layers": _all(_mapping(m)["balance_layers"], local)}
-            for m in changed["mappings"]
-            for smooth in local(_mapping(m)["smooth_layer"])
+            {**parts, "smooth_layer": smooth, "balance_layers": _all(parts["balance_layers"], local)}
+            for parts in filter(None, map(parts_of_mapping, changed["mappings"]))
+            for smooth in local(parts["smooth_layer"])
         ]
     return changed
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    """One mapping, which may be written as a table or, of old, as a pair."""
-    if isinstance(value, dict) and {"smooth_layer", "balance_layers"} <= set(value):
-        return value
-    if isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str):
-        return {"smooth_layer": value[0], "balance_layers": value[1]}
-    raise UsageError(f"recipe: {value!r} is not a mapping; give it smooth_layer and balance_layers")
 
 
 def _all(values: Any, local: Callable[[str], list[str]]) -> list[str]:
@@ -205,7 +161,8 @@ def modifiers(recipe: Recipe) -> list[Any]:
             problems = "; ".join(dict.fromkeys(_problem(e, kind) for e in error.errors()))
             raise UsageError(f"recipe {recipe.name}: {kind}: {problems}") from None
         except (ValueError, TypeError, AttributeError, ImportError) as error:
-            raise UsageError(f"recipe {recipe.name}: {kind}: {error}") from None
+            known = f"; known: {', '.join(TAKEN)}" if kind not in TAKEN else ""
+            raise UsageError(f"recipe {recipe.name}: {kind}: {error}{known}") from None
     return made
 
 
@@ -231,16 +188,20 @@ def select(recipe: Recipe, model: Any, made: Sequence[Any]) -> Selection:
     for modifier in made:
         config = getattr(modifier, "resolved_config", None)
         for scheme in (config.config_groups or {}).values() if config else ():
+            if scheme.weights is None:  # of activations alone nothing is written
+                continue
             targets += scheme.targets
             for name, _ in match_named_modules(model, scheme.targets, modifier.ignore):
                 if name in linear and name not in found:
                     found[name] = _said(scheme)
-                    size, width = _group_size(scheme, modifier), linear[name].weight.shape[-1]
-                    if size and width > size and width % size:
+                    size, width = _group_size(scheme), linear[name].weight.shape[-1]
+                    if size and width % size:
                         uneven[width, size].append(name)
     left = tuple(n for n, m in linear.items() if n not in found and isinstance(m, torch.nn.Linear))
     if not found:
-        raise QuantizeError(f"recipe {recipe.name}: no module matches {', '.join(targets) or 'it (it quantizes nothing)'}; this model has {shown(left)}")
+        if not targets:
+            raise QuantizeError(f"recipe {recipe.name}: quantizes no weights; give a modifier a scheme or config_groups")
+        raise QuantizeError(f"recipe {recipe.name}: no module matches {', '.join(targets)}; this model has {shown(left)}")
     if uneven:
         lines = "; ".join(f"{shown(names)}: rows of {width} are not a multiple of {size}" for (width, size), names in uneven.items())
         raise UsageError(
@@ -251,12 +212,11 @@ def select(recipe: Recipe, model: Any, made: Sequence[Any]) -> Selection:
     return Selection(found, left)
 
 
-def _group_size(scheme: Any, modifier: Any) -> int | None:
-    """What the width of a weight must be a multiple of, where it is more: llm-compressor refuses ragged groups unless told otherwise,
-    and takes ragged blocks and rows that are shorter than a group."""
-    weights = scheme.weights
-    grouped = weights is not None and weights.strategy in ("group", "tensor_group") and not getattr(modifier, "bypass_divisibility_checks", False)
-    return weights.group_size if grouped and weights.group_size and weights.group_size > 0 else None
+def _group_size(scheme: Any) -> int | None:
+    """What the width of a weight must be a multiple of: the observers of llm-compressor split rows into whole groups, also where
+    ``bypass_divisibility_checks`` lets others through until then. Blocks may be ragged."""
+    size = scheme.weights.group_size if scheme.weights.strategy in ("group", "tensor_group") else None
+    return size if size and size > 0 else None
 
 
 def _refuse_some_experts(recipe: Recipe, found: Mapping[str, str], among: Sequence[str]) -> None:
@@ -285,8 +245,6 @@ def default(model: Any) -> str:
 
 def _said(scheme: Any) -> str:
     weights = scheme.weights
-    if weights is None:
-        return "activations only"
     group = f", groups of {weights.group_size}" if weights.group_size and weights.group_size > 0 else f", by {weights.strategy}"
     inputs = f", {scheme.input_activations.num_bits}-bit inputs" if scheme.input_activations else ""
     return f"{weights.num_bits}-bit {weights.type}{group}{'' if weights.symmetric else ', asymmetric'}{inputs}"

@@ -14,7 +14,7 @@ from typing import Any
 from curator import artifact
 from curator.checkpoints.reading import open_checkpoint
 from curator.errors import CurateError, QuantizeError
-from curator.quantize import checkpoint, distributed, library, oneshot, recipes, smoothing
+from curator.quantize import checkpoint, distributed, library, oneshot, recipe_faults, recipes, smoothing
 from curator.quantize.card import card
 from curator.quantize.data import Note, Observer, Progress
 from curator.quantize.names import Naming, naming, natural, numberless
@@ -102,11 +102,12 @@ def _smooth(
     probe = oneshot.calibration_batches(request.build, samples.held_out[:1])[0]
     every: list[Smoothed] = []
     for modifier, (kind, settings) in zip(made, recipe.steps, strict=True):
-        if kind != recipes.SMOOTHING:
+        if kind != recipe_faults.SMOOTHING:
             continue
-        mappings = settings.get("mappings") or smoothing.inferred(model)
+        stated = settings.get("mappings")
+        mappings = stated or smoothing.inferred(model)
         with library.tamed(notes), oneshot.errors_of_the_library("the model could not be followed"):
-            found = smoothing.complete(mappings, model, selection.modules, probe, notes, guard=guard)
+            found = smoothing.complete(mappings, model, selection.modules, probe, notes, stated=bool(stated), guard=guard)
         modifier.mappings = [AWQMapping(**m) for m in smoothing.mappings_of(found, model)]
         every += found
     return every

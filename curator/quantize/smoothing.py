@@ -37,12 +37,19 @@ class Smoothed:
 
 
 def complete(
-    mappings: Sequence[Mapping[str, Any]], model: Any, quantized: Mapping[str, Any], batch: Batch, note: Note, *, guard: bool = True
+    mappings: Sequence[Mapping[str, Any]],
+    model: Any,
+    quantized: Mapping[str, Any],
+    batch: Batch,
+    note: Note,
+    *,
+    stated: bool = True,
+    guard: bool = True,
 ) -> list[Smoothed]:
     """What the mappings of a recipe mean in ``model``, with the readers that they leave out added and told to ``note``.
 
     ``guard=False`` adds none: for tests of what happens then. Raises QuantizeError for a mapping that cannot preserve the
-    function, or that smooths nothing.
+    function, or that smooths nothing; one that no recipe has ``stated`` is left out then.
     """
     modules = {name: module for name, module in model.named_modules() if name and _has_weight(module)}
     smooth_of = [[n for n in modules if matches(m["smooth_layer"], n)] for m in mappings]
@@ -55,16 +62,20 @@ def complete(
         if unfit and not made:
             note(f"mapping of {mapping['smooth_layer']}: left out, since {shown(found.modules[unfit[0]])} reads its channels more than once (heads share them)")
             continue
+        if not made and not stated:
+            continue  # as llm-compressor does: its mappings are those of the whole family, whatever a recipe quantizes
         if not made:
             raise QuantizeError(
                 f"mapping of {mapping['smooth_layer']}: nothing that is quantized and named in {', '.join(mapping['balance_layers'])} reads it; "
-                f"it is read by {shown(r for n in layers for r in found.modules[n]) or 'nothing'}"
+                f"it is read by {shown(r for n in layers for r in found.modules[n]) or 'nothing'}; mend the mapping, leave it out, or take a recipe without AWQ"
             )
         _refuse_strangers(mapping, wanted, [r for n in layers for r in found.modules[n]])
         added = [r for s in made for r in s.balanced if r not in wanted]
         if added and guard:
             note(f"{mapping['smooth_layer']} is read by {shown(added)} as well; added to its balance layers, so that smoothing changes nothing but weights")
         smoothed += made if guard else [Smoothed(s.layer, tuple(r for r in s.balanced if r in wanted)) for s in made]
+    if not smoothed:
+        raise QuantizeError("AWQ finds nothing to smooth in this model; give AWQModifier mappings that fit, or take a recipe without it")
     return smoothed
 
 

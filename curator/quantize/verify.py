@@ -17,6 +17,9 @@ from curator.errors import QuantizeError, UsageError
 MANIFEST = "curate-quantize.json"
 PACKED = "weight_packed"
 STANDS_FOR_A_WEIGHT = (PACKED, "weight_scale", "weight_shape", "weight_zero_point", "weight_g_idx", "weight_global_scale")
+OF_INPUTS = ("input_scale", "input_zero_point", "input_global_scale")  # of activations that are quantized with fixed scales
+# Formats that keep a weight's name and shape, and its type there (compressed_tensors.compressors.naive_quantized and mxfp8).
+NAMED_AS_BEFORE = {"float-quantized": ("F8_E4M3",), "mxfp8-quantized": ("F8_E4M3",), "int-quantized": ("I8",), "naive-quantized": ("F8_E4M3", "I8")}
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt")
 BESIDE = (*TOKENIZER, "tiktoken.model", "chat_template.jinja", "chat_template.json", "generation_config.json")
 
@@ -44,6 +47,7 @@ class Weights(_Read):
     num_bits: int = 4
     group_size: int | None = None
     strategy: str | None = None
+    symmetric: bool = True
 
 
 class Group(_Read):
@@ -155,7 +159,10 @@ def _names(now: Mapping[str, Tensor], before: Mapping[str, Tensor], about: Quant
     for name, stored in before.items():
         owner, _, leaf = name.rpartition(".")
         packed = _stand_ins(owner, now) if leaf == "weight" else []
-        if name in now and packed:
+        group = _group(owner, groups, ignore) if packed else None
+        if name in now and group is not None and group.format in NAMED_AS_BEFORE:
+            yield from _renumbered(now, name, stored, group.format)
+        elif name in now and packed:
             yield f"{name}: there as itself and quantized"
         elif name in now:
             yield from _as_it_was(now[name], stored)
@@ -167,13 +174,25 @@ def _names(now: Mapping[str, Tensor], before: Mapping[str, Tensor], about: Quant
             ):
                 yield f"{owner}: targeted by quantization_config and not quantized"
         elif packed:
-            yield from _packed(owner, stored, now, _group(owner, groups, ignore))
+            yield from _packed(owner, stored, now, group)
         else:
             yield f"{name}: missing"
     for name in now:
         owner, _, leaf = name.rpartition(".")
-        if name not in before and not (leaf in STANDS_FOR_A_WEIGHT and f"{owner}.weight" in before):
+        quantized = f"{owner}.weight" in before and _stand_ins(owner, now)
+        if name not in before and not (quantized and leaf in (*STANDS_FOR_A_WEIGHT, *OF_INPUTS)):
             yield f"{name}: not a tensor of the source"
+
+
+def _renumbered(now: Mapping[str, Tensor], name: str, old: Tensor, form: str) -> Iterator[str]:
+    """A weight in another type under its own name, with scales beside it."""
+    new, types = now[name], NAMED_AS_BEFORE[form]
+    if new.dtype not in types:
+        yield f"{name}: {new.dtype}; quantized as {form} it is {' or '.join(types)}"
+    if new.shape != old.shape:
+        yield f"{name}: {list(new.shape)}, in the source {list(old.shape)}"
+    if f"{name}_scale" not in now:
+        yield f"{name}_scale: missing"
 
 
 def _stand_ins(owner: str, now: Mapping[str, Tensor]) -> list[str]:
@@ -210,6 +229,8 @@ def _packed(owner: str, old: Tensor, now: Mapping[str, Tensor], group: Group | N
     if packed is None or scale is None or shape is None:
         yield f"{owner}: {', '.join(n for n, t in ((PACKED, packed), ('weight_scale', scale), ('weight_shape', shape)) if t is None)} missing"
         return
+    if weights.symmetric == (f"{owner}.weight_zero_point" in now):
+        yield f"{owner}.weight_zero_point: {'there, and the weights are symmetric' if weights.symmetric else 'missing, and the weights are asymmetric'}"
     rows, columns = old.shape
     bits, group_size = weights.num_bits, weights.group_size or columns
     wanted_packed = (rows, -(-columns * bits // 32))

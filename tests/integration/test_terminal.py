@@ -96,3 +96,20 @@ def test_interrupted_each_command_says_what_it_leaves(command: str, said: str, r
     code, _, err = run(command)
     assert code == 130
     assert err.strip() == f"error: {said}"
+
+
+def test_the_time_left_is_of_the_work_at_hand() -> None:
+    """Two kinds of work with as many steps: the second is not done because the first was; and its steps take minutes."""
+    from curator.cli.quantizing import on_bar, step_bar
+
+    now = 0.0
+    bar = step_bar(get_time=lambda: now, disable=True)
+    show = on_bar(bar)
+    for done in range(5):
+        now += 1
+        show("evaluating", done, 4)
+    for done in range(3):
+        now += 200
+        show("model.layers.0", done, 4)
+    (task,) = bar.tasks
+    assert task.time_remaining == 400

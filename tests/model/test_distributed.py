@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -139,3 +140,21 @@ def test_one_that_does_not_end_when_asked_is_ended(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(distributed, "GRACE", 0.5)
     with pytest.raises(QuantizeError, match="it said nothing"):
         distributed.launch(2, [])
+
+
+@pytest.mark.usefixtures("gpus")
+def test_when_the_command_is_terminated_the_others_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[distributed._Started] = []
+    wait = distributed._wait
+
+    def terminated(started: list[distributed._Started]) -> Any:
+        begun.extend(started)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return wait(started)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(distributed, "_start", python("import time; time.sleep(600)"))
+    monkeypatch.setattr(distributed, "_wait", terminated)
+    assert distributed.launch(2, []) == 130
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert [one.process.poll() is None for one in begun] == [False, False]

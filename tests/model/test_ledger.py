@@ -246,6 +246,43 @@ def test_counts_that_do_not_add_up_are_a_bug_that_stops_the_run(tmp_path: Path) 
         watch.result()
 
 
+def test_an_expert_that_fails_in_the_middle_leaves_no_hook(tmp_path: Path) -> None:
+    batches, documents = samples()
+    model = load_model(save_model(tmp_path / "m", "mixtral"), apart=True)
+    failing = ledgers._experts(model)[1][2]
+    last = next(m for m in reversed(list(failing.modules())) if isinstance(m, torch.nn.Linear))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory left")
+
+    def run_to_the_end() -> None:
+        with torch.no_grad(), ledgers.Ledger(documents).attach(model, batches):
+            for batch in batches:
+                model(**batch.inputs(), use_cache=False)
+
+    handle = last.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="no memory left"):
+        run_to_the_end()
+    handle.remove()
+    assert not any(m._forward_pre_hooks or m._forward_hooks for m in model.modules())
+
+
+def test_of_two_stages_the_first_is_counted(tmp_path: Path) -> None:
+    """AWQ, then GPTQ: every sample passes all that is watched twice, and with other routing the second time."""
+    batches, documents = samples()
+    model = load_model(save_model(tmp_path / "m", "mixtral"), apart=True)
+    before = wanted(independent(model, "mixtral", batches), documents)
+    watch = ledgers.Ledger(documents)
+    with watch.attach(model, batches):
+        for method in ("awq", "gptq"):
+            calibrate(model, batches, method, watch=ledgers.Ledger(documents), every=False)
+    assert moved(given(watch.result()), before) < 0.005
+    assert moved(before, wanted(independent(model, "mixtral", batches), documents)) > 0.005
+    for layer in watch.result().layers:
+        assert layer.calibrated is not None
+        assert layer.calibrated.tolist() == layer.totals.tolist()
+
+
 def test_what_is_no_sample_is_not_counted(tmp_path: Path) -> None:
     """As when held-out samples pass through the model between two stages of a calibration."""
     batches, documents = samples()

@@ -89,6 +89,45 @@ def test_a_quantized_model_loads_again(family: str, recipe: str | None, dtype: s
     assert largest(logits(prepared.model), logits(loaded(source))) > 10 * difference
 
 
+@pytest.mark.parametrize("scheme", ["FP8_DYNAMIC", "FP8", "FP8_BLOCK", "W8A8", "NVFP4", "NVFP4A16", "MXFP4"])
+def test_a_preset_of_the_library_is_written_and_verified(scheme: str, small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
+    """Formats that keep a weight's name, and scales of inputs, are good too; what is wrong in them is told."""
+    from safetensors.torch import load_file, save_file
+
+    source, out, recipe = model_of("minimax_m2"), tmp_path / "Q", tmp_path / "r.yaml"
+    recipe.write_text(f"QuantizationModifier: {{targets: Linear, scheme: {scheme}, ignore: [lm_head, 're:.*gate$']}}", encoding="utf-8")
+    prepared, manifest = quantized(small_build, source, out, recipe=str(recipe), samples=1)
+    assert len(manifest["tensors"]["quantized"]) == 32
+    assert verify(out, source) == []
+    tensors = load_file(out / SINGLE)
+    query = "model.layers.0.self_attn.q_proj"
+    kept = f"{query}.weight" in tensors
+    assert kept == (scheme in ("FP8_DYNAMIC", "FP8", "FP8_BLOCK", "W8A8"))
+    if kept:
+        if scheme in ("FP8_DYNAMIC", "FP8"):  # transformers takes neither blocks that do not fit nor experts in int8
+            assert largest(logits(prepared.model), logits(loaded(out))) < 0.2  # once experts are fused, their inputs stay in 32 bits
+        tensors[f"{query}.weight"] = tensors[f"{query}.weight"].float()[:32]
+        del tensors["model.layers.1.self_attn.q_proj.weight_scale"]
+    tensors["model.layers.0.input_layernorm.input_scale"] = torch.ones(1)
+    save_file(tensors, out / SINGLE, metadata={"format": "pt"})
+    said = "\n".join(verify(out, source))
+    assert "model.layers.0.input_layernorm.input_scale: not a tensor of the source" in said
+    if kept:
+        assert f"{query}.weight: F32; quantized as" in said
+        assert f"{query}.weight: [32, 64], in the source [64, 64]" in said
+        assert "model.layers.1.self_attn.q_proj: listed as quantized and is not" in said
+
+
+def test_a_head_may_be_quantized_too(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
+    """Its name has no dot in it."""
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(RECIPE.format("Linear"), encoding="utf-8")
+    _, manifest = quantized(small_build, model_of("minimax_m2"), tmp_path / "Q", recipe=str(recipe), samples=1)
+    assert "lm_head" in manifest["tensors"]["quantized"]
+    (group,) = json.loads((tmp_path / "Q" / "config.json").read_text())["quantization_config"]["config_groups"].values()
+    assert "re:^lm_head$" in group["targets"]
+
+
 @pytest.mark.parametrize("family", families.MIXTURES)
 def test_targets_are_names_of_the_source(family: str, small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
     source = model_of(family)
@@ -163,13 +202,32 @@ def test_a_recipe_that_misses_experts_is_refused(targets: str, said: str, small_
     ("text", "said"),
     [
         ("AWQModifier: {nonsense: 1}", "nonsense"),
-        ("NoSuchModifier: {}", "NoSuchModifier"),
+        ("NoSuchModifier: {}", "NoSuchModifier.*; known: AWQModifier, QuantizationModifier"),
         ("a: [", "not YAML"),
         ("a: 1", r"no modifier in it \(found a\); .* AWQModifier, QuantizationModifier"),
         ("QuantizationModifer: {scheme: W4A16}", "QuantizationModifer: no modifier is called so, QuantizationModifier may be meant; known: AWQModifier"),
         ("s: {m: {SmoothQuantModifer: {}, GPTQModifier: {targets: Linear}}}", "SmoothQuantModifer: no modifier is called so"),
         ("GPTQModifier: {targets: ['re:.*([']}", r"recipe r: re:\.\*\(\[: not a regular expression: unterminated"),
         ("AWQModifier: {mappings: [['re:(', ['re:*x']]]}", r"re:\(: not a regular[^\n]*\nrecipe r: re:\*x: not a regular"),
+        ("", r"no modifier in it \(it is empty\)"),
+        ("[a]", r"no modifier in it \(it is a list \(\['a'\]\)\)"),
+        ("QuantizationModifier: [W4A16]", r"QuantizationModifier: its settings are a list \(\['W4A16'\]\); a table is wanted"),
+        ("QuantizationModifier: {targets: null}", "QuantizationModifier: targets: it is empty; a name or a list of names is wanted"),
+        ("QuantizationModifier: {targets: 7, ignore: [null]}", r"targets: it is int \(7\); .*\n.*ignore: it is a list \(\[None\]\)"),
+        (
+            "GPTQModifier: {config_groups: {g: null, h: {targets: null}}}",
+            r"config_groups\.g: it is empty; a table .*\n.*config_groups\.h\.targets: it is empty",
+        ),
+        ("GPTQModifier: {config_groups: [1]}", r"config_groups: it is a list \(\[1\]\); a table of groups"),
+        ("GPTQModifier: {scheme: {W4A16: null}}", r"scheme\.W4A16: it is empty; a name"),
+        ("AWQModifier: {mappings: 3}", r"mappings: it is int \(3\); a list"),
+        (
+            "AWQModifier: {mappings: [{smooth_layer: 3, balance_layers: x}, [a, null]]}",
+            r"mappings\.0: .* is not a mapping.*\n.*mappings\.1\.balance_layers: it is empty",
+        ),
+        ("SmoothQuantModifier: {mappings: [[['re:.*q_proj'], 're:.*norm']]}", "SmoothQuantModifier: changes more than is quantized"),
+        ("AutoRoundModifier: {targets: Linear, scheme: W4A16}", "AutoRoundModifier: changes more than is quantized"),
+        ("QuantizationModifier: {targets: Linear, scheme: FP8, kv_cache_scheme: {num_bits: 8}}", "kv_cache_scheme: curate writes weights"),
         ("QuantizationModifier: {scheme: W4A61, targets: Linear}", "scheme: 'W4A61' is neither a preset .*; presets: .*W4A16"),
         ("QuantizationModifier: {scheme: {W4A61: [Linear]}}", "scheme: {'W4A61': .*'Linear'.*} is neither a preset .*; presets: .*W4A16"),
     ],
@@ -193,17 +251,19 @@ def test_groups_that_do_not_fit_are_refused_before_anything_runs(small_build: Pa
         run.prepare(run.Request(small_build, str(model_of("deepseek_v3")), recipe=str(recipe)))
 
 
+@pytest.mark.parametrize("bypass", [False, True])
 @pytest.mark.parametrize(
-    ("strategy", "size", "bypass", "refused"),
-    [("group", 24, False, True), ("group", 24, True, False), ("group", 128, False, False), ("channel", None, False, False)],
+    ("strategy", "size", "fault"),
+    [("group", 24, "1 of 2 modules: 0: rows of 64 are"), ("group", 128, "2 of 2 modules: 0: rows of 64 are"), ("group", 16, ""), ("channel", None, "")],
 )
-def test_only_groups_have_to_divide_a_row_and_only_longer_ones(strategy: str, size: int | None, bypass: bool, refused: bool) -> None:
+def test_groups_have_to_divide_a_row_whatever_the_recipe_says_of_it(strategy: str, size: int | None, fault: str, bypass: bool) -> None:
+    """With ``bypass_divisibility_checks``, and for rows shorter than a group, the observers fail in the middle of a calibration."""
     weights = {"num_bits": 4, "strategy": strategy, "group_size": size}
     settings = {"config_groups": {"g": {"targets": ["Linear"], "weights": weights}}, "bypass_divisibility_checks": bypass}
     recipe = recipes.Recipe("r", "", (("QuantizationModifier", settings),))
     model = torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.Linear(48, 8))
-    if refused:
-        with pytest.raises(UsageError, match="does not fit 1 of 2 modules: 0: rows of 64 are not a multiple of 24"):
+    if fault:
+        with pytest.raises(UsageError, match=f"does not fit {fault} not a multiple of {size}"):
             recipes.select(recipe, model, recipes.modifiers(recipe))
     else:
         assert set(recipes.select(recipe, model, recipes.modifiers(recipe)).modules) == {"0", "1"}
@@ -214,6 +274,17 @@ def test_a_mapping_of_what_does_not_read_is_refused(small_build: Path, model_of:
     recipe.write_text(PUBLISHED.replace("'re:.*w1$', 're:.*w3$'", "'re:.*w1$', 're:.*w2$'"), encoding="utf-8")
     with pytest.raises(QuantizeError, match=r"down_proj .* does not read it"):
         run.prepare(run.Request(small_build, str(model_of("minimax_m2")), recipe=str(recipe)))
+
+
+def test_mappings_of_the_family_that_meet_nothing_quantized_are_left_out(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
+    """llm-compressor's own mappings, where a recipe states none, are of attention too; and two stages are one recipe."""
+    recipe = tmp_path / "r.yaml"
+    weights = "{num_bits: 4, strategy: group, group_size: 32}"
+    group = f"config_groups: {{g: {{targets: ['re:.*block_sparse_moe.experts'], weights: {weights}}}}}"
+    recipe.write_text(f"a:\n  AWQModifier: {{}}\nb:\n  m:\n    GPTQModifier: {{{group}}}", encoding="utf-8")
+    prepared = run.prepare(run.Request(small_build, str(model_of("minimax_m2")), recipe=str(recipe)))
+    assert {s.layer.split(".", 3)[3] for s in prepared.smoothed} >= {"post_attention_layernorm"}
+    assert not any("attn" in name for s in prepared.smoothed for name in (s.layer, *s.balanced))
 
 
 def test_the_same_run_gives_the_same_bytes_over_shards(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:

@@ -62,6 +62,29 @@ def test_the_ledger_alone(run: Run, small_build: Path, source: Path, tmp_path: P
     assert run("quantize", small_build, "--model", source, "--out", out, "--ledger-only", "--min-tokens-per-expert", 1, "--force")[0] == 0
 
 
+def test_a_ledger_for_machines_is_its_file(run: Run, small_build: Path, source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "L"
+    code, shown, _ = run("quantize", small_build, "--model", source, "--out", out, "--ledger-only", "--allow-uncovered", "--json")
+    assert code == 0
+    assert json.loads(shown) == json.loads((out / "expert_tokens.json").read_text()) | {"out": str(out)}
+
+
+def test_a_ledger_does_not_replace_a_model(run: Run, small_build: Path, source: Path, tmp_path: Path) -> None:
+    """A quantized model has a ledger among its files, and a run that was cut short may have left one beside tensors."""
+    out = tmp_path / "Q"
+    asked = ("quantize", small_build, "--model", source, "--out", out, "--allow-uncovered")
+    code, shown, _ = run(*asked, "--recipe", "w4a16-gptq")
+    assert code == 0
+    assert "experts that routing sends none: 0" in shown
+    before = {f.name: f.read_bytes() for f in out.iterdir()}
+    for _ in range(2):
+        code, _, said = run(*asked, "--ledger-only", "--force")
+        assert (code, said.strip()) == (2, f"error: {out}: exists and is not a ledger; --force replaces ledgers only")
+        assert {f.name: f.read_bytes() for f in out.iterdir()} == before
+        (out / "curate-quantize.json").unlink(missing_ok=True)
+        before.pop("curate-quantize.json", None)
+
+
 def test_a_whole_run_with_its_evaluation(run: Run, small_build: Path, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "Q"
     code, shown, _ = run("quantize", small_build, "--model", source, "--out", out, "--evaluate", 3, "--min-tokens-per-expert", 1, "--json")

@@ -172,6 +172,35 @@ def test_a_tensor_that_is_missing_is_named_and_not_made_up(lost: str, model_of: 
 
 
 @pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"model_type": "t5"}, r"model_type t5 \(T\) is no language model that continues text"),
+        ({"model_type": "bert"}, "model_type bert .* is no language model"),
+        ({"model_type": "llava"}, "model_type llava .* give the language model by itself"),
+        (
+            {"model_type": "of_my_own", "auto_map": {"AutoConfig": "own.Config"}},
+            "of_my_own comes with code of its own, which curate does not run; transformers 5",
+        ),
+        ({"model_type": "of_tomorrow"}, "model_type of_tomorrow is unknown; transformers 5"),
+        ({}, "has no model_type"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused_in_our_words(config: dict[str, Any], said: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["T"], **config}), encoding="utf-8")
+    (tmp_path / "own.py").write_text("raise SystemExit(1)", encoding="utf-8")
+    with pytest.raises(QuantizeError, match=said) as failure:
+        oneshot.load_model(tmp_path)
+    assert "trust_remote_code" not in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_decoder_that_does_not_call_itself_one_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"]}), encoding="utf-8")
+    with pytest.raises(QuantizeError, match="safetensors"):
+        oneshot.load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"vocab_size": 1000}, r"embed_tokens\.weight: \[32768, 64\] in the files, \[1000, 64\] by config\.json"),
@@ -349,6 +378,7 @@ def _truncate(out: Path) -> None:
     ("change", "said"),
     [
         (lambda out: _replace(out, "config.json", "experts", "others"), "quantized and not targeted by quantization_config"),
+        (lambda out: _replace(out, "config.json", '"symmetric": true', '"symmetric": false'), "w1.weight_zero_point: missing, and the weights are asymmetric"),
         (lambda out: _replace(out, "config.json", '"hidden_size": 64', '"hidden_size": 65'), "hidden_size is 65, in the source 64"),
         (lambda out: _replace(out, "tokenizer.json", '"<', '" <'), "tokenizer.json: not that of the source"),
         (lambda out: (out / "tokenizer.json").unlink(), "tokenizer.json: missing"),

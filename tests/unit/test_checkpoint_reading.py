@@ -329,6 +329,11 @@ def test_pickles_are_refused(folder: Path) -> None:
     assert "can run code" in refused(folder)
 
 
+def test_gguf_alone_is_called_by_its_name(folder: Path) -> None:
+    (folder / "model-Q4_K_M.gguf").write_bytes(b"GGUF")
+    assert "weights only as GGUF" in refused(folder)
+
+
 def test_a_folder_without_weights_config_or_itself(folder: Path, tmp_path: Path) -> None:
     (folder / "config.json").unlink()
     said = refused(folder)
