@@ -182,7 +182,7 @@ def test_a_readme_that_means_nothing_is_told(card: str, run: Run, dataset: Calla
 
 
 @pytest.mark.parametrize("name", ["README.md", ".huggingface.yaml"])
-@pytest.mark.parametrize(("text", "said"), [(BOMB + "configs: {a: *a9}\n", "alias bomb"), ("a: " + "[" * 3000, "nested deeper"), ("a: " + "x" * (17 << 20), "more than 16 MiB")])  # fmt: skip
+@pytest.mark.parametrize(("text", "said"), [(BOMB + "configs: {a: *a9}\n", "alias bomb"), ("a: " + "[" * 3000, "nested deeper"), ("a: " + "x" * (17 << 20), "more than 16 MiB"), ("a: [" + "x," * (2 << 20) + "]", "more than 300000 values")])  # fmt: skip
 def test_a_description_that_is_a_bomb(name: str, text: str, said: str, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     from tests.hub import Repository
 
