@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +17,7 @@ import huggingface_hub
 import pytest
 
 from curator import network
+from curator.turns import Turn
 from tests.conftest import ENDPOINT, chat_rows, prose, small_tokenizer
 from tests.hub import WEATHER, Fault, Hub
 from tests.integration.test_resume import bytes_of, described
@@ -281,6 +284,7 @@ def dripping() -> Iterator[str]:
 
     class Quiet(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 128
 
         def handle_error(self, *_: Any) -> None:
             pass
@@ -317,6 +321,59 @@ def test_waiting_for_an_answer_ends_when_nobody_wants_it(dripping: str) -> None:
     said, seconds = asked(dripping, budget)
     assert "nobody waits" in said
     assert seconds < 5
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """An address that nobody answers, as behind a firewall: its queue of connections is full."""
+    with socket.socket() as listening, ExitStack() as waiting:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listening.getsockname())
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/a"
+
+
+def test_connecting_ends_when_nobody_wants_it(black_hole: str) -> None:
+    budget = network.Budget("a")
+    threading.Timer(0.5, budget.close).start()
+    said, seconds = asked(black_hole, budget)
+    assert "nobody waits" in said
+    assert seconds < 5
+
+
+def test_connecting_has_one_time_limit_and_keeps_no_turn(black_hole: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "IDLE", 2.0)
+    monkeypatch.setattr(network, "SLOW", 0.5)
+    only = threading.Semaphore(1)
+    taken = threading.Timer(1.5, lambda: happened.append(only.acquire(blocking=False)))
+    happened: list[bool] = []
+    taken.start()
+    with Turn(only).taken():
+        threading.Timer(1.8, only.release).start()
+        said, seconds = asked(black_hole, network.Budget(seconds=0.5))
+    assert "no connection in time" in said
+    assert seconds < 6
+    assert happened == [True]
+
+
+def test_an_answer_does_not_wait_for_a_hundred_others(dripping: str, hub: Hub, dataset: Callable[..., str]) -> None:
+    from huggingface_hub import HfApi
+
+    name, budget = dataset("waiting", chat_rows(3)), network.Budget("a")
+    network.be_patient()
+    with ThreadPoolExecutor(120) as executor:
+        waiting = [executor.submit(asked, dripping, budget) for _ in range(120)]
+        time.sleep(3)
+        started = time.monotonic()
+        try:
+            assert HfApi().dataset_info(name).id == name
+        finally:
+            budget.close()
+        assert time.monotonic() - started < 5
+    assert all("nobody waits" in done.result()[0] for done in waiting)
 
 
 def test_tokens_are_taken_out_of_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
