@@ -33,7 +33,7 @@ BUDGET = 300.0  # seconds that a source may lose to failures, where CURATE_RETRY
 IDLE = 30.0  # seconds without a byte, or until all headers are there
 STEP = 0.5  # seconds of waiting for a byte, after which we see whether anybody still wants it
 MOST_CONNECTIONS = 512  # at the same time, where a hundred is usual: as many sources may be waiting for an answer, and others go on
-MOST_HELD = 256 << 20  # bytes of an answer that is taken here whole, so that it can be asked for again; larger ones are left to who asked
+MOST_HELD = 256 << 20  # bytes of an answer that is taken here whole, so that it can be asked for again; larger files are left to who asked
 SLOW = 5.0  # seconds without a byte, after which another source may be worked on; less would have a narrow line shared by ever more requests
 LEAST_RATE = 8 << 10  # bytes a second, over a whole answer: a drip keeps no one waiting
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that another time may be better
@@ -83,11 +83,10 @@ class Budget:
         self.failures[why] += 1
         self.lost += seconds
         pause = max(self._backoff(tries), wait or 0.0)
-        place = urlsplit(url)
-        most = self.seconds if place.netloc in _answered else min(UNSEEN, self.seconds)
+        most = self.seconds if urlsplit(url).netloc in _answered else min(UNSEEN, self.seconds)
         if self._closed.is_set() or self.lost + pause > most:
             asked = f", and asks to wait {wait:.0f} s" if wait is not None and self.lost + wait > most else ""
-            raise GaveUp(f"{place.netloc}{place.path}: {why}{asked}; tried {tries} times, {self.told()}")
+            raise GaveUp(f"{_shown(url)}: {why}{asked}; tried {tries} times, {self.told()}")
         if self.tell and not self._told and self.lost + pause > SAID_AFTER:
             self._told = True
             self.tell(f"{self.source}: {why}; trying again for up to {most:.0f} s")
@@ -201,6 +200,7 @@ def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
 
 def _repeated(send: Callable[..., Any], request: Any, options: dict[str, Any], step_aside: Callable[[], None]) -> Any:
     budget = _spending.get() or Budget()
+    whole = not options.pop("stream", False)  # nobody would read it bit by bit
     tries = 0
     while True:
         tries += 1
@@ -208,10 +208,10 @@ def _repeated(send: Callable[..., Any], request: Any, options: dict[str, Any], s
         started, wait = time.monotonic(), None
         due = _headers_due.set(None)
         try:
-            response = send(request, **options)
+            response = send(request, stream=True, **options)
             _answered.add(urlsplit(str(request.url)).netloc)
             if response.status_code not in PASSING:
-                _take_body(response)
+                _take_body(response, whole=whole)
                 return response
         except errors() as error:
             if type(error).__name__ in HOPELESS:
@@ -226,11 +226,28 @@ def _repeated(send: Callable[..., Any], request: Any, options: dict[str, Any], s
         budget.lose(why, seconds=time.monotonic() - started, url=str(request.url), wait=wait, tries=tries)
 
 
-def _take_body(response: Any) -> None:
-    """Read a body that its caller would read bit by bit, past all patience; not one that does not say how large it becomes."""
+def _take_body(response: Any, *, whole: bool) -> None:
+    """Read a body that its caller wants whole, or would read bit by bit, past all patience; of the latter none that does not say how
+    large it becomes. Raises GaveUp for one that becomes too large for memory, packed or not."""
     length = response.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) <= MOST_HELD and "Content-Encoding" not in response.headers:
-        response.read()
+    if not whole:
+        if length.isdecimal() and int(length) <= MOST_HELD and "Content-Encoding" not in response.headers:
+            response.read()
+        return
+    parts, held = [], 0
+    for part in response.iter_bytes():
+        parts.append(part)
+        held += len(part)
+        if held > MOST_HELD:
+            response.close()
+            raise GaveUp(f"{_shown(str(response.request.url))}: an answer of more than {MOST_HELD >> 20} MiB")
+    response._content = b"".join(parts)  # where `read` would put it, which has no bound
+
+
+def _shown(url: str) -> str:
+    """An address without its query, which may hold a signature."""
+    place = urlsplit(url)
+    return f"{place.netloc}{place.path}"
 
 
 def _keep_token(request: Any) -> None:

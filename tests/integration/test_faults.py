@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 import time
@@ -268,6 +269,16 @@ def test_the_token_is_for_the_endpoint(endpoint: str, url: str, kept: bool, monk
     assert ("authorization" in request.headers) == kept
 
 
+class Quiet(ThreadingHTTPServer):
+    """A server that says nothing of clients that have gone."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: Any) -> None:
+        pass
+
+
 @pytest.fixture
 def dripping() -> Iterator[str]:
     """The address of a server that sends a byte of a header every 0.2 s, and never the last."""
@@ -280,13 +291,6 @@ def dripping() -> Iterator[str]:
                 self.wfile.write(b"x")
 
         def log_message(self, *_: Any) -> None:
-            pass
-
-    class Quiet(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-        def handle_error(self, *_: Any) -> None:
             pass
 
     server = Quiet(("127.0.0.1", 0), Drip)
@@ -321,6 +325,46 @@ def test_waiting_for_an_answer_ends_when_nobody_wants_it(dripping: str) -> None:
     said, seconds = asked(dripping, budget)
     assert "nobody waits" in said
     assert seconds < 5
+
+
+@pytest.fixture
+def endless() -> Iterator[str]:
+    """The address of a server whose answer has no end; with ``?packed`` it is a few KB of gzip that become 64 MB."""
+
+    class Endless(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            packed = gzip.compress(bytes(64 << 20)) if "packed" in self.path else b""
+            if packed:
+                self.send_header("Content-Encoding", "gzip")
+            self.end_headers()
+            part = packed or b"x" * (1 << 16)
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+                    if packed:
+                        self.wfile.write(b"0\r\n\r\n")
+                        return
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = Quiet(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/a"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("how", ["", "?packed"])
+def test_an_answer_without_end_is_given_up(how: str, endless: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "MOST_HELD", 4 << 20)
+    said, seconds = asked(endless + how, network.Budget("a"))
+    assert "an answer of more than 4 MiB" in said
+    assert seconds < 10
 
 
 @pytest.fixture
