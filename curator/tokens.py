@@ -574,6 +574,8 @@ def _translated(name: str) -> Iterator[None]:
     except errors.OfflineModeIsEnabled:
         raise SourceError(f"tokenizer {name}: not in the hub's cache, and HF_HUB_OFFLINE is set; unset it, or name a folder with tokenizer.json") from None
     except unanswered as error:
+        if unwritable := paths.unwritable(error):
+            raise SourceError(f"tokenizer {name}: {unwritable}") from None
         text = str(error).strip().split("\n")[0][:200]
         raise SourceError(f"tokenizer {name}: not found on the hub ({text}); mend the name, log in, or name a folder with tokenizer.json") from None
 

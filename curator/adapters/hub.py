@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from curator import network, plain_json, plain_yaml
+from curator import network, paths, plain_json, plain_yaml
 from curator.adapters import reading
 from curator.adapters.reading import File
 from curator.data import Resolved, Row, Sampling, Where
@@ -301,6 +301,7 @@ def _said(error: Exception, where: Where, commit: str | None) -> str:
         (errors.EntryNotFoundError, f"a file is not there: {_first_line(error)}"),
         (errors.OfflineModeIsEnabled, "HF_HUB_OFFLINE is set; unset it, or build with --offline from the starter corpus"),
         (errors.HfHubHTTPError, f"the hub answered {_status(error)}; {login if _status(error) in (401, 403) else 'try again later'}"),
+        (OSError if paths.unwritable(error) else (), paths.unwritable(error) or ""),
         (FileNotFoundError, _first_line(error)),
         (network.errors(), f"the hub cannot be reached ({_first_line(error) or type(error).__name__}); check the network, or build with --offline"),
     )

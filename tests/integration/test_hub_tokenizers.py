@@ -148,6 +148,18 @@ def test_without_a_network_a_branch_is_what_it_was(vocabulary: str, hosted: Call
     assert not hub.requests
 
 
+def test_a_cache_that_cannot_be_written_is_told(hosted: Callable[..., str], dataset: Callable[..., str], write_mix: Callable[..., Path], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    from huggingface_hub import constants
+
+    rows = dataset("unkept", [{"t": "word"}], card="license: mit")
+    mix = write_mix([{"dataset": rows, "columns": ["t"], "formatter": "raw_text", "num_samples": 1}], tokenizer=hosted("unkept"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", "/sys/none")
+    code, _, err = run("plan", mix)
+    assert code == 3
+    assert err.count("the hub's cache cannot be written") == 2, err
+    assert "HF_HOME" in err
+
+
 def test_files_that_no_tokenizer_has_are_not_fetched(hosted: Callable[..., str], hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     name = hosted("large", {"vocab.txt": b"x" * 5000})
     monkeypatch.setattr(tokens, "MAX_BYTES", 5 << 10)
