@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import socket
 import threading
 import time
@@ -64,6 +65,32 @@ def test_three_requests_in_ten_fail_and_the_bytes_are_the_same(
     assert hub.struck.total() >= 0.25 * costs[1][0]
     assert f"{hub.struck.total()} requests failed and were sent again" in err
     print(f"fair: {costs[0][0]} requests, {costs[0][1]:.1f} s; with 30 % failing: {costs[1][0]} requests, {costs[1][1]:.1f} s")
+
+
+KINDS = (
+    Fault(delay=0.3),
+    Fault(stall=0.6, path="*.parquet", times=4),
+    Fault(status=429, retry_after="1", times=3),
+    Fault(cut=True, times=3),
+    Fault(reset=True, times=4),
+)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_whatever_sources_wait_for_and_however_many_take_turns(jobs: int, run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    for name, seconds in (("IDLE", 1.0), ("SLOW", 0.1), ("FIRST_WAIT", 0.05), ("LONGEST_WAIT", 0.3)):
+        monkeypatch.setattr(network, name, seconds)
+    names = [f"many{n}" for n in range(12)]
+    mix, rng = small(*names), random.Random(jobs)
+    assert run("build", mix, "--out", tmp_path / "fair", "--no-cache")[0] == 0
+    for name in rng.sample(names, 8):
+        hub.fail(f"tests/{name}", replace(rng.choice(KINDS)))
+    hub.bad_weather = 0.2
+    for out, cache in (("cold", []), ("none", ["--no-cache"])):
+        code, _, err = run("build", mix, "--out", tmp_path / out, "--jobs", jobs, "--retry-budget", 120, *cache)
+        assert code == 0, err
+        assert bytes_of(tmp_path / out) == bytes_of(tmp_path / "fair")
+    assert not [t.name for t in threading.enumerate() if t.name.startswith(("pull", "resolve"))]
 
 
 def test_retry_after_is_honoured(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
