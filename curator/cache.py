@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 BATCH = b"curate-batch/1"
 ANSWER = b"curate-answer/1"
-ANSWERS = "commits"  # the folder of what adapters learned about commits
+STREAMS, ANSWERS = "streams", "commits"  # the folders of batches, and of what adapters learned about commits
 MOST_BYTES = 10 << 30  # of the whole cache, where CURATE_CACHE_SIZE says nothing else
 MOST_BATCH_BYTES = 1 << 30  # unpacked; a batch is a few MB
 PATIENCE = 600.0  # seconds to wait for another build that makes the batch we want; then we make it ourselves
@@ -46,6 +46,7 @@ PARTIAL = ".partial"  # what the name of a file ends with while it is written
 STALE = 3600.0  # seconds after which nobody is writing a half-written file any more
 LIBRARIES = ("datasets", "detect-secrets", "jinja2", "langdetect", "pyarrow", "tokenizers", "transformers")  # whose versions may change a document
 ABOUT = ("source", "dataset", "revision", "license", "tokenizer")  # what a list of streams tells of each
+DIGEST = re.compile("[0-9a-f]{64}")
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 Note = Callable[[str], None]
 
@@ -75,7 +76,7 @@ class Cache:
         facts = fingerprint(stream, resolved, tokenizer)
         card = stream.source.card
         about = dict(zip(ABOUT, (stream.key, card.place, resolved.revision, resolved.license or card.license, tokenizer.id), strict=True))
-        return Entry(self, self.folder / "streams" / facts[:2] / facts, stream, resolved, about)
+        return Entry(self, self.folder / STREAMS / facts[:2] / facts, stream, resolved, about)
 
     def say(self, line: str) -> None:
         """Note something once."""
@@ -88,11 +89,14 @@ class Cache:
         return sorted(k for k in map(_kept, self._folders()) if k)
 
     def _folders(self) -> list[Path]:
-        return [f for part in _listed(self.folder / "streams") for f in _listed(part) if f.is_dir()]
+        """The folders of streams. Others, and links to somewhere else, are not ours to list or to remove."""
+        parts = [p for p in _listed(self.folder / STREAMS) if re.fullmatch("[0-9a-f]{2}", p.name) and not p.is_symlink()]
+        return [f for part in parts for f in _listed(part) if DIGEST.fullmatch(f.name) and f.is_dir() and not f.is_symlink()]
 
     def answers(self) -> list[Answer]:
         """What is kept about commits."""
-        return [a for a in map(_answer, _listed(self.folder / ANSWERS)) if a]
+        files = [f for f in _listed(self.folder / ANSWERS) if f.suffix == ".answer" and DIGEST.fullmatch(f.stem)]
+        return [a for a in map(_answer, files) if a]
 
     def prune(self, *, most: int, unused_for: float | None = None) -> list[Kept | Answer]:
         """Remove entries and answers, the longest unused first, until ``most`` bytes are left; and those unused for so many
@@ -477,7 +481,7 @@ def _about(file: Path) -> dict[str, str | None]:
 
 def _answer(file: Path) -> Answer | None:
     try:
-        facts = file.stat()
+        facts = file.lstat()
     except OSError:
         return None
     return Answer(facts.st_mtime, file, facts.st_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -11,15 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from curator import languages
+from curator import languages, plain_yaml
 from curator.errors import MixError, Problem, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
 MAX_BYTES = 4 << 20
-MAX_NODES = 200_000  # after aliases are followed: an alias bomb grows here, not in memory
-MAX_DEPTH = 50
 ACCESS_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 Path_ = tuple[str | int, ...]
 Position = tuple[int, int]
@@ -218,10 +217,10 @@ def _validated(draft: Draft, model: type[M], raw: Any, base: Path_) -> M | None:
         return model.model_validate(raw)
     except ValidationError as error:
         found = [(_known(draft, base + item["loc"]), item) for item in error.errors()]
+        told = Counter(path[:length] for path, _ in found for length in range(len(path) + 1))
         for path, item in found:
             # A value that fits neither `all` nor the other form is one problem, told by the other form.
-            rivals = [p for p, other in found if other is not item and p[: len(path)] == path]
-            if item["type"] != "literal_error" or not rivals:
+            if item["type"] != "literal_error" or told[path] == 1:
                 draft.problem(path, _say(item))
         return None
 
@@ -280,7 +279,7 @@ def _plain(draft: Draft) -> Any:
     """The file as plain data, with the position of every key and item noted in the draft."""
     loader = _Loader("")
     try:
-        _depth_guard(draft.text)
+        plain_yaml.refuse_large(draft.text, nodes=plain_yaml.MAX_NODES)
         node = yaml.compose(draft.text, Loader=_Loader)
         if node is None:
             draft.problems.append(Problem(1, 1, "the file is empty; a mix starts with `calibration_set:`"))
@@ -291,8 +290,10 @@ def _plain(draft: Draft) -> Any:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         what = getattr(error, "problem", None) or str(error).splitlines()[0]
         draft.problems.append(Problem(line, column, f"not plain YAML: {what}; check indentation, quotes, tabs and tags"))
+    except plain_yaml.TooLarge as error:
+        draft.problems.append(Problem(1, 1, str(error)))
     except RecursionError:
-        draft.problems.append(Problem(1, 1, f"nested deeper than {MAX_DEPTH} levels; a mix needs four"))
+        draft.problems.append(Problem(1, 1, plain_yaml.TOO_DEEP))
     except (ValueError, OverflowError) as error:
         draft.problems.append(Problem(1, 1, f"a value that cannot be read: {error}"))
     finally:
@@ -303,8 +304,8 @@ def _plain(draft: Draft) -> Any:
 def _positions(draft: Draft, node: yaml.Node) -> bool:
     """Note where everything stands; False where the file cannot be taken any further."""
     for count, (path, mark, duplicate) in enumerate(_walk(node, (), 0)):
-        if count > MAX_NODES:
-            draft.problems.append(Problem(1, 1, f"more than {MAX_NODES} values once aliases are followed; is this an alias bomb?"))
+        if count > plain_yaml.MAX_NODES:
+            draft.problems.append(Problem(1, 1, plain_yaml.TOO_MANY.format(plain_yaml.MAX_NODES)))
             return False
         if duplicate:
             draft.problems.append(Problem(mark.line + 1, mark.column + 1, f"key {path[-1]!r} stands twice; keep one"))
@@ -312,22 +313,10 @@ def _positions(draft: Draft, node: yaml.Node) -> bool:
     return not draft.problems
 
 
-def _depth_guard(text: str) -> None:
-    """Raise RecursionError for nesting that would exhaust the parser's own stack."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise RecursionError
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-
-
 def _walk(node: yaml.Node, path: Path_, depth: int) -> Iterator[tuple[Path_, yaml.Mark, bool]]:
     """Each value's path with the mark of its key (or of itself, in a list), and whether that key came before."""
     yield path, node.start_mark, False
-    if depth > MAX_DEPTH:
+    if depth > plain_yaml.MAX_DEPTH:
         return
     if isinstance(node, yaml.MappingNode):
         seen: set[Hashable] = set()

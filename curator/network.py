@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections import Counter
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 BUDGET = 300.0  # seconds that a source may lose to failures, where CURATE_RETRY_BUDGET says nothing else
 IDLE = 30.0  # seconds without a byte, or until all headers are there
 STEP = 0.5  # seconds of waiting for a byte, after which we see whether anybody still wants it
-MOST_HELD = 256 << 20  # bytes of an answer that is taken here whole, so that it can be asked for again; larger ones are left to who asked
+MOST_CONNECTIONS = 512  # at the same time, where a hundred is usual: as many sources may be waiting for an answer, and others go on
+MOST_HELD = 256 << 20  # bytes of an answer that is taken here whole, so that it can be asked for again; larger files are left to who asked
 SLOW = 5.0  # seconds without a byte, after which another source may be worked on; less would have a narrow line shared by ever more requests
 LEAST_RATE = 8 << 10  # bytes a second, over a whole answer: a drip keeps no one waiting
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that another time may be better
@@ -42,6 +44,7 @@ SAID_AFTER = 5.0  # seconds lost before anything is said
 KINDS = {
     "ReadTimeout": "stalled",
     "ConnectTimeout": "no connection in time",
+    "TimeoutError": "no connection in time",
     "ConnectError": "no connection",
     "ReadError": "connection reset",
     "RemoteProtocolError": "answer cut short",
@@ -80,11 +83,10 @@ class Budget:
         self.failures[why] += 1
         self.lost += seconds
         pause = max(self._backoff(tries), wait or 0.0)
-        place = urlsplit(url)
-        most = self.seconds if place.netloc in _answered else min(UNSEEN, self.seconds)
+        most = self.seconds if urlsplit(url).netloc in _answered else min(UNSEEN, self.seconds)
         if self._closed.is_set() or self.lost + pause > most:
             asked = f", and asks to wait {wait:.0f} s" if wait is not None and self.lost + wait > most else ""
-            raise GaveUp(f"{place.netloc}{place.path}: {why}{asked}; tried {tries} times, {self.told()}")
+            raise GaveUp(f"{_shown(url)}: {why}{asked}; tried {tries} times, {self.told()}")
         if self.tell and not self._told and self.lost + pause > SAID_AFTER:
             self._told = True
             self.tell(f"{self.source}: {why}; trying again for up to {most:.0f} s")
@@ -178,6 +180,7 @@ def be_patient() -> None:
             pool: Any = getattr(transport, "_pool", None)
             if hasattr(pool, "_network_backend"):
                 pool._network_backend = _Backend(pool._network_backend)
+                pool._max_connections = MOST_CONNECTIONS
         return client
 
     set_client_factory(factory)
@@ -197,6 +200,7 @@ def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
 
 def _repeated(send: Callable[..., Any], request: Any, options: dict[str, Any], step_aside: Callable[[], None]) -> Any:
     budget = _spending.get() or Budget()
+    whole = not options.pop("stream", False)  # nobody would read it bit by bit
     tries = 0
     while True:
         tries += 1
@@ -204,10 +208,10 @@ def _repeated(send: Callable[..., Any], request: Any, options: dict[str, Any], s
         started, wait = time.monotonic(), None
         due = _headers_due.set(None)
         try:
-            response = send(request, **options)
+            response = send(request, stream=True, **options)
             _answered.add(urlsplit(str(request.url)).netloc)
             if response.status_code not in PASSING:
-                _take_body(response)
+                _take_body(response, whole=whole)
                 return response
         except errors() as error:
             if type(error).__name__ in HOPELESS:
@@ -222,11 +226,28 @@ def _repeated(send: Callable[..., Any], request: Any, options: dict[str, Any], s
         budget.lose(why, seconds=time.monotonic() - started, url=str(request.url), wait=wait, tries=tries)
 
 
-def _take_body(response: Any) -> None:
-    """Read a body that its caller would read bit by bit, past all patience; not one that does not say how large it becomes."""
+def _take_body(response: Any, *, whole: bool) -> None:
+    """Read a body that its caller wants whole, or would read bit by bit, past all patience; of the latter none that does not say how
+    large it becomes. Raises GaveUp for one that becomes too large for memory, packed or not."""
     length = response.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) <= MOST_HELD and "Content-Encoding" not in response.headers:
-        response.read()
+    if not whole:
+        if length.isdecimal() and int(length) <= MOST_HELD and "Content-Encoding" not in response.headers:
+            response.read()
+        return
+    parts, held = [], 0
+    for part in response.iter_bytes():
+        parts.append(part)
+        held += len(part)
+        if held > MOST_HELD:
+            response.close()
+            raise GaveUp(f"{_shown(str(response.request.url))}: an answer of more than {MOST_HELD >> 20} MiB")
+    response._content = b"".join(parts)  # where `read` would put it, which has no bound
+
+
+def _shown(url: str) -> str:
+    """An address without its query, which may hold a signature."""
+    place = urlsplit(url)
+    return f"{place.netloc}{place.path}"
 
 
 def _keep_token(request: Any) -> None:
@@ -254,14 +275,30 @@ def _await_headers(_: Any) -> None:
     _headers_due.set(0.0)
 
 
+def _while_wanted(since: float) -> None:
+    """To be called again and again in what waits since that moment: raises GaveUp once nobody wants it, and lets another worker go
+    on after SLOW."""
+    go_on()
+    if (step_aside := _step_aside.get()) and time.monotonic() - since > SLOW:
+        step_aside()
+
+
 class _Backend:
-    """A network backend of httpcore whose streams are ``_Stream``."""
+    """A network backend of httpcore whose streams are ``_Stream``, and whose connecting ends as their reading does."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
     def connect_tcp(self, *arguments: Any, **options: Any) -> Any:
-        return _Stream(self._inner.connect_tcp(*arguments, **options))
+        """A connection within IDLE, whatever number of addresses a name has. Nothing ends the looking up of a name and connecting from
+        outside, so a thread of its own does that, and is left alone with it."""
+        connected: Future[Any] = Future()
+        threading.Thread(target=_into, args=(connected, partial(self._inner.connect_tcp, *arguments, **options)), daemon=True).start()
+        asked = time.monotonic()
+        while not connected.done() and time.monotonic() - asked < IDLE:
+            _while_wanted(asked)
+            wait([connected], STEP)
+        return _Stream(connected.result(0))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -281,9 +318,7 @@ class _Stream:
             _headers_due.set(until)
         until = min(until, due or until)
         while True:
-            go_on()
-            if (step_aside := _step_aside.get()) and time.monotonic() - asked > SLOW:
-                step_aside()
+            _while_wanted(asked)
             left = until - time.monotonic()
             try:
                 return bytes(self._inner.read(max_bytes, max(0.001, min(STEP, left))))  # 0 would not wait at all
@@ -296,6 +331,14 @@ class _Stream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+
+def _into(outcome: Future[Any], work: Callable[[], Any]) -> None:
+    """Do some work, and give what comes of it to whoever waits for the outcome."""
+    try:
+        outcome.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - it belongs to the one who waits
+        outcome.set_exception(error)
 
 
 def _kind(error: Exception) -> str:

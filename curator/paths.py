@@ -26,6 +26,13 @@ def allowed(path: Path, base: str) -> bool:
     return any(path.is_relative_to(Path(folder).expanduser().resolve()) for folder in [base, *named])
 
 
+def unwritable(error: BaseException) -> str | None:
+    """What to say of an error of the disk below the hub's cache; None for any other."""
+    if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
+        return None
+    return f"the hub's cache cannot be written ({error.strerror}: {error.filename or 'a file in it'}); make room, or name another place with HF_HOME"
+
+
 def refuse_mount(target: Path) -> None:
     """Raise UsageError where no rename can put anything."""
     if os.path.ismount(target):

@@ -15,6 +15,11 @@ class TooMany(ValueError):
 def loads(data: bytes | str, *, most: int = MOST) -> Any:
     """JSON as Python objects. Raises ValueError or RecursionError where it is none, and TooMany where it could be more than ``most``
     of them; what stands in a text is counted too."""
+    refuse_many(data, most=most)
+    return json.loads(data)
+
+
+def refuse_many(data: bytes | str, *, most: int) -> None:
+    """Raise TooMany where JSON could be more than ``most`` objects."""
     if len(data) > most and sum(map(data.count, (",", "[", "{") if isinstance(data, str) else (b",", b"[", b"{"))) > most:  # type: ignore[arg-type]
         raise TooMany(f"more than {most:,} commas and brackets")
-    return json.loads(data)

@@ -13,6 +13,12 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_BYTES = 4 << 20
 MAX_NODES = 200_000
 MAX_DEPTH = 50
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+TOO_MANY = "more than {} values once aliases are followed; is this an alias bomb?"
+
+
+class TooLarge(ValueError):
+    """YAML beyond the bounds."""
 
 
 def read(file: Path, *, most: int = MAX_BYTES) -> Any:
@@ -28,24 +34,40 @@ def read(file: Path, *, most: int = MAX_BYTES) -> Any:
 def load(text: str, *, name: str, nodes: int = MAX_NODES) -> Any:
     """The data in a text. Raises UsageError, which begins with ``name``."""
     try:
-        depth = 0
-        for event in yaml.parse(text, Loader=LOADER):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                raise UsageError(_too_deep(name))
-        node = yaml.compose(text, Loader=LOADER)
-        if node is not None and _size(node, {}) > nodes:
-            raise UsageError(f"{name}: more than {nodes} values once aliases are followed; is this an alias bomb?")
-        return yaml.load(text, Loader=LOADER)  # noqa: S506 - a safe one
+        refuse_large(text, nodes=nodes)
+        loader = LOADER(text)
+        try:
+            node = loader.get_single_node()
+            if node is not None and _size(node, {}) > nodes:
+                raise TooLarge(TOO_MANY.format(nodes))
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except TooLarge as error:
+        raise UsageError(f"{name}: {error}") from None
     except yaml.YAMLError as error:
-        # The parser reads ahead for the end of a key, and newer ones have a bound of their own on the way.
-        raise UsageError(_too_deep(name) if "nesting depth" in str(error) else f"{name}: not plain YAML: {error}") from None
+        raise UsageError(f"{name}: not plain YAML: {error}") from None
     except (ValueError, OverflowError, TypeError, RecursionError) as error:
         raise UsageError(f"{name}: a value that cannot be read: {error}") from None
 
 
-def _too_deep(name: str) -> str:
-    return f"{name}: nested deeper than {MAX_DEPTH} levels"
+def refuse_large(text: str, *, nodes: int) -> None:
+    """Raise TooLarge where a text has more values or levels than it may, before any value is kept: a few bytes become hundreds. What
+    aliases stand for is not counted here."""
+    count = depth = 0
+    try:
+        for event in yaml.parse(text, Loader=LOADER):
+            count += isinstance(event, yaml.NodeEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise TooLarge(TOO_DEEP)
+            if count > nodes:
+                raise TooLarge(TOO_MANY.format(nodes))
+    except yaml.YAMLError as error:
+        # The parser reads ahead for the end of a key, and newer ones have a bound of their own on the way.
+        if "nesting depth" in str(error):
+            raise TooLarge(TOO_DEEP) from None
+        raise
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -237,6 +238,9 @@ def _refuse_programs(tree: nodes.Template) -> None:
     """Raise BadTemplate for what could run without end or fill the memory: a template puts a row's columns into a sentence."""
     for bad in tree.find_all(REFUSED):
         raise BadTemplate(f"{type(bad).__name__.lower()} has no place in an instruction", bad.lineno)
+    for number in tree.find_all(nodes.Const):
+        if number.value == math.inf:  # 1e999: Jinja writes it into its program as a name that is not there
+            raise BadTemplate("a number without end has no place in an instruction", number.lineno)
     for loop in tree.find_all(nodes.For):
         if loop.recursive or any(True for part in loop.body for _ in _within(part, nodes.For)):
             raise BadTemplate("a loop cannot stand in another", loop.lineno)

@@ -36,6 +36,7 @@ MAX_BYTES = 256 << 20  # of all these files; the largest that are known have som
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 STARTER = "starter"
 COMMIT = re.compile(r"[0-9a-f]{40}")
+REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 Rendered = tuple[str, tuple[str, ...]]  # the text, and the repairs it took
 
@@ -522,21 +523,38 @@ def _fetched(name: str, revision: str | None) -> Path:
         # tokenizer.json last: where it is kept, so is the rest, a chat template for one.
         for file in sorted(sizes, key=lambda n: (n == "tokenizer.json", n)):
             place = Path(hf_hub_download(name, file, revision=info.sha))
-        return place.parents[file.count("/")]
+        folder = place.parents[file.count("/")]
+        _note_whole(folder, revision or "main")
+        return folder
 
 
 def _is_wanted(file: str) -> bool:
     return any(file.count("/") == pattern.count("/") and fnmatch.fnmatchcase(file, pattern) for pattern in FILES)
 
 
+def _note_whole(folder: Path, revision: str) -> None:
+    """Note in the hub's cache which commit a branch or tag is, now that all of it is there: for runs without a network, of other programs too."""
+    if REVISION.fullmatch(revision) and ".." not in revision and revision != folder.name:
+        place = folder.parent.parent / "refs" / revision
+        with suppress(OSError):  # such as a cache that is only read
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(folder.name)
+
+
 def _kept(name: str, revision: str | None, *, offline: bool) -> Path | None:
     """The folder of an earlier run, where the hub has no answer: of a commit, or, where the user wants no network, of a branch as it was then."""
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import constants, try_to_load_from_cache
 
     if not offline and not COMMIT.fullmatch(revision or ""):
         return None
     found = try_to_load_from_cache(name, "tokenizer.json", revision=revision)
-    return Path(found).parent if isinstance(found, str) else None
+    if isinstance(found, str):
+        return Path(found).parent
+    place = Path(constants.HF_HUB_CACHE, f"models--{name.replace('/', '--')}")
+    whole = {r.relative_to(place / "refs").as_posix(): r.read_text(errors="replace") for r in sorted(place.glob("refs/**/*")) if r.is_file()}
+    commit = whole.get(revision or "main", revision)
+    folder = place / "snapshots" / str(commit)
+    return folder if commit in whole.values() and any(_is_wanted(f.name) and f.name != "config.json" for f in folder.glob("*")) else None
 
 
 @contextmanager
@@ -556,6 +574,8 @@ def _translated(name: str) -> Iterator[None]:
     except errors.OfflineModeIsEnabled:
         raise SourceError(f"tokenizer {name}: not in the hub's cache, and HF_HUB_OFFLINE is set; unset it, or name a folder with tokenizer.json") from None
     except unanswered as error:
+        if unwritable := paths.unwritable(error):
+            raise SourceError(f"tokenizer {name}: {unwritable}") from None
         text = str(error).strip().split("\n")[0][:200]
         raise SourceError(f"tokenizer {name}: not found on the hub ({text}); mend the name, log in, or name a folder with tokenizer.json") from None
 

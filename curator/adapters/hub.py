@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from curator import network, plain_yaml
+from curator import network, paths, plain_json, plain_yaml
 from curator.adapters import reading
 from curator.adapters.reading import File
 from curator.data import Resolved, Row, Sampling, Where
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
 PINNED = True  # a commit never changes
-DESCRIPTIONS = ("README.md", ".huggingface.yaml")  # where `datasets` reads how a dataset is laid out
+DESCRIPTIONS = ("README.md", ".huggingface.yaml", "dataset_infos.json")  # where `datasets` reads how a dataset is laid out
 MAX_DESCRIPTION = 16 << 20  # bytes; thousands of configurations take a tenth of it
-MAX_DESCRIBED = 2_000_000  # values of YAML, once aliases are followed
+MAX_DESCRIBED = 300_000  # values of YAML, once aliases are followed: twenty thousand configurations; the library takes 10 s for them
 BLOCK = 1 << 20  # bytes asked for at a time where a file is read from end to end
 
 
@@ -128,22 +128,36 @@ def _builder_splits(where: Where, info: Any) -> dict[str, list[str]]:
 
 
 def _refuse_bombs(where: Where, info: Any) -> None:
-    """Raise SourceError where what a dataset says of itself is not plain YAML within bounds: `datasets` has none, and writes it out in errors."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+    """Raise SourceError where what a dataset says of itself is not plain YAML or JSON within bounds: `datasets` has none, and writes it out
+    in errors."""
+    from huggingface_hub import HfApi, hf_hub_download
 
-    present = {s.rfilename for s in info.siblings or []}
-    for name in (n for n in DESCRIPTIONS if n in present):
-        file = Path(hf_hub_download(where.dataset or "", name, repo_type="dataset", revision=info.sha))
-        if file.stat().st_size > MAX_DESCRIPTION:
-            raise SourceError(f"its {name} has more than {MAX_DESCRIPTION >> 20} MiB; name its files with `data_files`")
-        text = file.read_text(encoding="utf-8", errors="replace")
-        header = REGEX_YAML_BLOCK.search(text)
-        told = text if name != "README.md" else header[2] if header else ""
+    dataset = where.dataset or ""
+    script = f"{posixpath.basename(dataset)}.py"  # the library fetches it too, to say that it runs none
+    present = [s.rfilename for s in info.siblings or [] if s.rfilename in (*DESCRIPTIONS, script)]
+    found: Any = HfApi().get_paths_info(dataset, present, revision=info.sha, repo_type="dataset") if present else ()
+    for file in found:
+        if file.size > MAX_DESCRIPTION:
+            raise SourceError(f"its {file.path} has more than {MAX_DESCRIPTION >> 20} MiB; name its files with `data_files`")
+    for name in (n for n in present if n != script):
+        file = Path(hf_hub_download(dataset, name, repo_type="dataset", revision=info.sha))
         try:
-            plain_yaml.load(told, name=name, nodes=MAX_DESCRIBED)
+            _refuse_bomb(name, file.read_text(encoding="utf-8", errors="replace"))
+        except plain_json.TooMany as error:
+            raise SourceError(f"its {name}: {error}; name its files with `data_files`") from None
         except UsageError as error:
             raise SourceError(f"its {_first_line(error)}; name its files with `data_files`") from None
+
+
+def _refuse_bomb(name: str, text: str) -> None:
+    """Raise UsageError or TooMany where a description is beyond its bounds; what is wrong with its JSON is for the library to say."""
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+    if name.endswith(".json"):
+        plain_json.refuse_many(text, most=MAX_DESCRIBED)
+        return
+    header = REGEX_YAML_BLOCK.search(text)
+    plain_yaml.load(text if name != "README.md" else header[2] if header else "", name=name, nodes=MAX_DESCRIBED)
 
 
 def _builder_files(where: Where, info: Any, *, kept: str) -> dict[Any, list[Any]]:
@@ -287,6 +301,7 @@ def _said(error: Exception, where: Where, commit: str | None) -> str:
         (errors.EntryNotFoundError, f"a file is not there: {_first_line(error)}"),
         (errors.OfflineModeIsEnabled, "HF_HUB_OFFLINE is set; unset it, or build with --offline from the starter corpus"),
         (errors.HfHubHTTPError, f"the hub answered {_status(error)}; {login if _status(error) in (401, 403) else 'try again later'}"),
+        (OSError if paths.unwritable(error) else (), paths.unwritable(error) or ""),
         (FileNotFoundError, _first_line(error)),
         (network.errors(), f"the hub cannot be reached ({_first_line(error) or type(error).__name__}); check the network, or build with --offline"),
     )

@@ -26,6 +26,7 @@ BATCH_ROWS, BATCH_BYTES = 128, 256 << 20  # of a parquet row group decoded at a 
 MAX_ROW_BYTES = 64 << 20  # a longer line is an error; a larger row of parquet is dropped
 VALUE_BYTES = 250  # that a value within a list or a struct may take as an object; in Arrow it may take a bit
 MANY_BYTES = 128 << 10  # of such objects in a row, above which they count as its size
+MOST_BLANK = 8 << 20  # bytes of blank lines in a row, of JSON lines: a few KB of gzip are any number of them
 MOST_DELIMITERS = 1 << 20  # of a record of CSV, in quotes or not; a short field takes up to 80 bytes
 MOST_COLUMNS = 16_384  # of CSV, as many as a spreadsheet has; every row is a mapping of all of them
 MOST_IN_ARRAY = 8 << 20  # commas and opening brackets of all rows of a JSON array, which is read whole
@@ -320,11 +321,17 @@ def _decompressed(file: File) -> IO[bytes]:
 def _jsonl(file: File) -> Iterator[Record]:
     # Remote files have a readline without a limit; this one has it.
     stream = io.BufferedReader(cast("io.RawIOBase", _decompressed(file)), 1 << 18)
+    blank = 0  # bytes of nothing since the last record
     for line in iter(lambda: stream.readline(MAX_ROW_BYTES + 1), b""):
         if len(line) > MAX_ROW_BYTES:
             raise SourceError(f"{file.name}: a line of more than {MAX_ROW_BYTES >> 20} MiB; is it JSON lines?")
         if not line.strip():
+            network.go_on()
+            blank += len(line)
+            if blank > MOST_BLANK:
+                raise SourceError(f"{file.name}: more than {MOST_BLANK >> 20} MiB of blank lines; is it JSON lines?")
             continue
+        blank = 0
         try:
             value = plain_json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -385,6 +392,7 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
+        network.go_on()
         line = self._text.readline(MAX_ROW_BYTES + 1 - self._taken)
         self._taken += len(line)
         if self._taken > MAX_ROW_BYTES:

@@ -182,7 +182,7 @@ def test_a_readme_that_means_nothing_is_told(card: str, run: Run, dataset: Calla
 
 
 @pytest.mark.parametrize("name", ["README.md", ".huggingface.yaml"])
-@pytest.mark.parametrize(("text", "said"), [(BOMB + "configs: {a: *a9}\n", "alias bomb"), ("a: " + "[" * 3000, "nested deeper"), ("a: " + "x" * (17 << 20), "more than 16 MiB")])  # fmt: skip
+@pytest.mark.parametrize(("text", "said"), [(BOMB + "configs: {a: *a9}\n", "alias bomb"), ("a: " + "[" * 3000, "nested deeper"), ("a: " + "x" * (17 << 20), "more than 16 MiB"), ("a: [" + "x," * (2 << 20) + "]", "more than 300000 values")])  # fmt: skip
 def test_a_description_that_is_a_bomb(name: str, text: str, said: str, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     from tests.hub import Repository
 
@@ -190,6 +190,18 @@ def test_a_description_that_is_a_bomb(name: str, text: str, said: str, run: Run,
     files = {name: (f"---\n{text}\n---\n" if name == "README.md" else text).encode()}
     mix = write_mix([{"dataset": dataset("bomb", chat_rows(3), files=files), **TEXT}])
     refused(run("plan", mix), 3, "tests/bomb", name, said, "`data_files`")
+
+
+@pytest.mark.parametrize("name", ["README.md", ".huggingface.yaml", "dataset_infos.json", "vast.py"])
+def test_a_description_that_is_too_large_is_not_fetched(name: str, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], hub: Hub) -> None:
+    mix = write_mix([{"dataset": dataset("vast", chat_rows(3), files={name: b"x" * (17 << 20)}), **TEXT}])
+    refused(run("plan", mix), 3, "tests/vast", f"its {name} has more than 16 MiB", "`data_files`")
+    assert not [r for r in hub.requests if r.endswith(f"/{name}")]
+
+
+def test_infos_that_are_a_bomb(run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path]) -> None:
+    infos = b'{"default": {"features": [' + b"[]," * 400_000 + b"[]]}}"
+    refused(run("plan", write_mix([{"dataset": dataset("infos", chat_rows(3), files={"dataset_infos.json": infos}), **TEXT}])), 3, "more than 300,000 commas")
 
 
 def test_a_lock_opens_nothing_outside_its_datasets(run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +19,7 @@ import huggingface_hub
 import pytest
 
 from curator import network
+from curator.turns import Turn
 from tests.conftest import ENDPOINT, chat_rows, prose, small_tokenizer
 from tests.hub import WEATHER, Fault, Hub
 from tests.integration.test_resume import bytes_of, described
@@ -60,6 +65,32 @@ def test_three_requests_in_ten_fail_and_the_bytes_are_the_same(
     assert hub.struck.total() >= 0.25 * costs[1][0]
     assert f"{hub.struck.total()} requests failed and were sent again" in err
     print(f"fair: {costs[0][0]} requests, {costs[0][1]:.1f} s; with 30 % failing: {costs[1][0]} requests, {costs[1][1]:.1f} s")
+
+
+KINDS = (
+    Fault(delay=0.3),
+    Fault(stall=0.6, path="*.parquet", times=4),
+    Fault(status=429, retry_after="1", times=3),
+    Fault(cut=True, times=3),
+    Fault(reset=True, times=4),
+)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_whatever_sources_wait_for_and_however_many_take_turns(jobs: int, run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    for name, seconds in (("IDLE", 1.0), ("SLOW", 0.1), ("FIRST_WAIT", 0.05), ("LONGEST_WAIT", 0.3)):
+        monkeypatch.setattr(network, name, seconds)
+    names = [f"many{n}" for n in range(12)]
+    mix, rng = small(*names), random.Random(jobs)
+    assert run("build", mix, "--out", tmp_path / "fair", "--no-cache")[0] == 0
+    for name in rng.sample(names, 8):
+        hub.fail(f"tests/{name}", replace(rng.choice(KINDS)))
+    hub.bad_weather = 0.2
+    for out, cache in (("cold", []), ("none", ["--no-cache"])):
+        code, _, err = run("build", mix, "--out", tmp_path / out, "--jobs", jobs, "--retry-budget", 120, *cache)
+        assert code == 0, err
+        assert bytes_of(tmp_path / out) == bytes_of(tmp_path / "fair")
+    assert not [t.name for t in threading.enumerate() if t.name.startswith(("pull", "resolve"))]
 
 
 def test_retry_after_is_honoured(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
@@ -265,6 +296,16 @@ def test_the_token_is_for_the_endpoint(endpoint: str, url: str, kept: bool, monk
     assert ("authorization" in request.headers) == kept
 
 
+class Quiet(ThreadingHTTPServer):
+    """A server that says nothing of clients that have gone."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: Any) -> None:
+        pass
+
+
 @pytest.fixture
 def dripping() -> Iterator[str]:
     """The address of a server that sends a byte of a header every 0.2 s, and never the last."""
@@ -277,12 +318,6 @@ def dripping() -> Iterator[str]:
                 self.wfile.write(b"x")
 
         def log_message(self, *_: Any) -> None:
-            pass
-
-    class Quiet(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: Any) -> None:
             pass
 
     server = Quiet(("127.0.0.1", 0), Drip)
@@ -317,6 +352,99 @@ def test_waiting_for_an_answer_ends_when_nobody_wants_it(dripping: str) -> None:
     said, seconds = asked(dripping, budget)
     assert "nobody waits" in said
     assert seconds < 5
+
+
+@pytest.fixture
+def endless() -> Iterator[str]:
+    """The address of a server whose answer has no end; with ``?packed`` it is a few KB of gzip that become 64 MB."""
+
+    class Endless(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            packed = gzip.compress(bytes(64 << 20)) if "packed" in self.path else b""
+            if packed:
+                self.send_header("Content-Encoding", "gzip")
+            self.end_headers()
+            part = packed or b"x" * (1 << 16)
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+                    if packed:
+                        self.wfile.write(b"0\r\n\r\n")
+                        return
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = Quiet(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/a"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("how", ["", "?packed"])
+def test_an_answer_without_end_is_given_up(how: str, endless: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "MOST_HELD", 4 << 20)
+    said, seconds = asked(endless + how, network.Budget("a"))
+    assert "an answer of more than 4 MiB" in said
+    assert seconds < 10
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """An address that nobody answers, as behind a firewall: its queue of connections is full."""
+    with socket.socket() as listening, ExitStack() as waiting:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listening.getsockname())
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/a"
+
+
+def test_connecting_ends_when_nobody_wants_it(black_hole: str) -> None:
+    budget = network.Budget("a")
+    threading.Timer(0.5, budget.close).start()
+    said, seconds = asked(black_hole, budget)
+    assert "nobody waits" in said
+    assert seconds < 5
+
+
+def test_connecting_has_one_time_limit_and_keeps_no_turn(black_hole: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "IDLE", 2.0)
+    monkeypatch.setattr(network, "SLOW", 0.5)
+    only = threading.Semaphore(1)
+    taken = threading.Timer(1.5, lambda: happened.append(only.acquire(blocking=False)))
+    happened: list[bool] = []
+    taken.start()
+    with Turn(only).taken():
+        threading.Timer(1.8, only.release).start()
+        said, seconds = asked(black_hole, network.Budget(seconds=0.5))
+    assert "no connection in time" in said
+    assert seconds < 6
+    assert happened == [True]
+
+
+def test_an_answer_does_not_wait_for_a_hundred_others(dripping: str, hub: Hub, dataset: Callable[..., str]) -> None:
+    from huggingface_hub import HfApi
+
+    name, budget = dataset("waiting", chat_rows(3)), network.Budget("a")
+    network.be_patient()
+    with ThreadPoolExecutor(120) as executor:
+        waiting = [executor.submit(asked, dripping, budget) for _ in range(120)]
+        time.sleep(3)
+        started = time.monotonic()
+        try:
+            assert HfApi().dataset_info(name).id == name
+        finally:
+            budget.close()
+        assert time.monotonic() - started < 5
+    assert all("nobody waits" in done.result()[0] for done in waiting)
 
 
 def test_tokens_are_taken_out_of_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -122,6 +123,41 @@ def test_one_that_is_kept_needs_no_network(hosted: Callable[..., str], mix: Call
     assert code == 3
     assert all(said in err for said in (f"tokenizer {absent}", "HF_HUB_OFFLINE is set")), err
     assert not hub.requests
+
+
+@pytest.mark.parametrize("vocabulary", ["tokenizer.json", "vocab.json and merges.txt"])
+def test_without_a_network_a_branch_is_what_it_was(vocabulary: str, hosted: Callable[..., str], hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants, hf_hub_download
+
+    name = hosted(f"branch{len(vocabulary)}")
+    folder = _TREE / "models" / name
+    if vocabulary != "tokenizer.json":
+        model = json.loads((folder / "tokenizer.json").read_text())["model"]
+        (folder / "tokenizer.json").unlink()
+        (folder / "tokenizer_config.json").unlink()
+        (folder / "vocab.json").write_text(json.dumps(model["vocab"]))
+        (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(m) for m in model["merges"]))
+        (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    fetched = tokens.load(name).identity
+    hub.requests.clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert [tokens.load(name, revision=r).identity for r in (None, "main", fetched.revision)] == [fetched] * 3
+    assert Path(hf_hub_download(name, "tokenizer.json" if vocabulary == "tokenizer.json" else "vocab.json")).parent.name == fetched.revision, "other programs"
+    with pytest.raises(SourceError, match="HF_HUB_OFFLINE is set"):
+        tokens.load(name, revision="v1")
+    assert not hub.requests
+
+
+def test_a_cache_that_cannot_be_written_is_told(hosted: Callable[..., str], dataset: Callable[..., str], write_mix: Callable[..., Path], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    from huggingface_hub import constants
+
+    rows = dataset("unkept", [{"t": "word"}], card="license: mit")
+    mix = write_mix([{"dataset": rows, "columns": ["t"], "formatter": "raw_text", "num_samples": 1}], tokenizer=hosted("unkept"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", "/sys/none")
+    code, _, err = run("plan", mix)
+    assert code == 3
+    assert err.count("the hub's cache cannot be written") == 2, err
+    assert "HF_HOME" in err
 
 
 def test_files_that_no_tokenizer_has_are_not_fetched(hosted: Callable[..., str], hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

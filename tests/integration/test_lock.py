@@ -108,7 +108,8 @@ def test_what_is_gone_is_named(run: Run, mix: Path, hub: Hub, tmp_path: Path) ->
 
 
 def test_update_shows_what_changed(run: Run, mix: Path, hub: Hub, tmp_path: Path) -> None:
-    assert run("lock", mix)[0] == 0
+    code, _, err = run("lock", mix)
+    assert code == 0, err
     assert run("build", mix, "--out", tmp_path / "old")[0] == 0
     new_commit(hub, "tests/l-one", keep_old=True)
     new_commit(hub, "tests/l-two", keep_old=True)

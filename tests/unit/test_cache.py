@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -130,11 +131,26 @@ def test_an_entry_that_goes_while_another_is_pruned_is_not_there(own_cache: Path
 
 def answer(folder: Path, name: str, *, bytes: int, days_ago: float) -> Path:
     """Something kept about a commit, as far as sizes are concerned."""
-    file = folder / "commits" / name
+    file = folder / "commits" / f"{hashlib.sha256(name.encode()).hexdigest()}.answer"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"x" * bytes)
     os.utime(file, (time.time() - 86400 * days_ago,) * 2)
     return file
+
+
+def test_what_others_keep_there_is_neither_listed_nor_removed(run: Run, own_cache: Path, tmp_path: Path) -> None:
+    work = tmp_path / "home" / f"{7:064x}"
+    photos = own_cache / "streams" / "mine" / "photos"
+    for folder in (work, photos, own_cache / "commits"):
+        folder.mkdir(parents=True)
+        (folder / "kept.txt").write_text("x")
+    (own_cache / "streams" / "07").symlink_to(work.parent)
+    (own_cache / "streams" / "08").mkdir()
+    (own_cache / "streams" / "08" / f"{8:064x}").symlink_to(work)
+    (own_cache / "commits" / f"{9:064x}.answer").symlink_to(work / "kept.txt")
+    assert listed(run)["entries"] == []
+    run("cache", "clear")
+    assert all((folder / "kept.txt").is_file() for folder in (work, photos, own_cache / "commits"))
 
 
 def listed(run: Run) -> dict[str, Any]:

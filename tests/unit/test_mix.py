@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,17 @@ def test_every_packaged_card_loads_and_has_a_formatter_that_fits() -> None:
         assert least <= len(card.columns) <= most, name
         assert card.category != "Uncategorized", name
         assert card.description, name
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [" + "x," * 2_000_000 + "]", "more than 200000 values"),
+        ("calibration_set:\n  datasets:\n" + "".join(f"  - {{a{n}: 1}}\n" for n in range(8000)), "unknown key 'a7999'"),
+    ],
+    ids=["values", "problems"],
+)
+def test_a_mix_of_a_great_many_things_is_told_quickly(text: str, said: str, tmp_path: Path) -> None:
+    started = time.process_time()
+    assert any(said in line for line in problems(text, tmp_path))
+    assert time.process_time() - started < 10

@@ -304,3 +304,20 @@ def test_a_long_text_is_not_taken_for_many_values() -> None:
     text = "words, " * (9 << 20)
     (row,) = reading.read([memory("a.json", json.dumps([{"t": text[: 28 << 20]}]).encode())], Where(), seed="s", sampling="head")
     assert len(row.values["t"]) == 28 << 20
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"   \r\n"])
+def test_blank_lines_have_a_limit(blank: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_BLANK", 1 << 10)
+    some, many = LINES + blank * 100 + LINES, LINES + blank * 2000 + LINES
+    assert len(list(reading.read([memory("a.jsonl", some)], Where(), seed="s", sampling="head"))) == 2 * len(ROWS)
+    with pytest.raises(SourceError, match="of blank lines; is it JSON lines"):
+        list(reading.read([memory("a.jsonl.gz", gzip.compress(many))], Where(), seed="s", sampling="head"))
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.jsonl", b"\n" * 100), ("a.csv", b't\n"' + b"a\n" * 100)])
+def test_lines_that_give_no_row_end_when_nobody_waits_for_the_next(name: str, data: bytes) -> None:
+    budget = network.Budget("a")
+    budget.close()
+    with network.spending(budget), pytest.raises(network.GaveUp):
+        list(reading.read([memory(name, data)], Where(), seed="s", sampling="head"))

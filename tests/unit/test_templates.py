@@ -55,6 +55,8 @@ def test_columns_that_a_template_reads_are_known_beforehand() -> None:
         "{{ cycler.__init__.__globals__ }}",
         "{{ 'x' * 10**9 }}",
         "{{ 9 ** 9 ** 9 }}",
+        "{{ row.a[:31e999]|upper }}",
+        "{{ [1e999] }}",
         "{{ row.missing }}",
         "{{ unclosed",
         "{% for i in range(10**9) %}x{% endfor %}",
