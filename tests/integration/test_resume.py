@@ -80,8 +80,11 @@ def test_killed_at_any_moment_it_goes_on(mix: Path, hub: Hub, tmp_path: Path) ->
         else:
             run.wait(seconds * rng.uniform(0.05, 1.0))
         run.kill()
-        killed += run.wait() == -9
-        assert (folder / "B").exists() == (run.wait() == 0), "what stands at its place is finished"
+        code = run.wait()
+        killed += code == -9
+        assert code in (0, -9)
+        assert (folder / "B").exists() or code == -9
+        assert not (folder / "B").exists() or bytes_of(folder / "B") == bytes_of(reference), "what stands at its place is finished"
         kept = {e["about"].get("dataset"): e["batches"] for e in _entries(folder / "cache")}
         complete = [n for n, batches in names.items() if kept.get(n, 0) >= batches]
         hub.requests.clear()

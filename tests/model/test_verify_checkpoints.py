@@ -210,7 +210,8 @@ def test_a_model_in_either_type_and_with_scales_of_any_is_found_good(made: Path,
     kinds = [torch.float32, torch.bfloat16, torch.float16, torch.float8_e8m0fnu]
     for number, name in enumerate(n for n in tensors if n.endswith("_scale_inv")):
         tensors[name] = (tensors[name].clamp(min=2**-12)).to(kinds[number % 4])
-        tensors[name.removesuffix("_scale_inv")].view(torch.uint8)[0, :2] = torch.tensor([0x7F, 0x01], dtype=torch.uint8)
+        if "experts" not in name:  # what is none cannot be quantized again
+            tensors[name.removesuffix("_scale_inv")].view(torch.uint8)[0, :2] = torch.tensor([0x7F, 0x01], dtype=torch.uint8)
     for file in (tmp_path / "fp8").glob("*.safetensors"):
         file.unlink()
     tiny.save_shards(tensors, tmp_path / "fp8", 2)
