@@ -282,15 +282,18 @@ def _values_within(array: Any) -> int:
 
 
 def _values(batch: Any) -> Iterator[Mapping[str, Any] | str]:
-    """The rows of a batch; where a text is not UTF-8, one by one, so that only those that hold it are lost."""
+    """The rows of a batch; where a value is none of Python's (a text that is not UTF-8, a date beyond its years), one by one, so that
+    only those that hold it are lost."""
     try:
         yield from batch.to_pylist()
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError):
         for position in range(batch.num_rows):
             try:
                 (values,) = batch.slice(position, 1).to_pylist()
             except UnicodeDecodeError as error:
                 values = f"not UTF-8: {error.reason}"
+            except (ValueError, OverflowError) as error:
+                values = f"a value that cannot be read: {error}"
             yield values
 
 

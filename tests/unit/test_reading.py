@@ -321,3 +321,13 @@ def test_lines_that_give_no_row_end_when_nobody_waits_for_the_next(name: str, da
     budget.close()
     with network.spending(budget), pytest.raises(network.GaveUp):
         list(reading.read([memory(name, data)], Where(), seed="s", sampling="head"))
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.timestamp("s"), pa.date64()])
+def test_a_date_beyond_the_years_of_python_costs_its_row(kind: pa.DataType) -> None:
+    days = pa.array([1, 1 << 30, 2], pa.int32()) if kind.bit_width == 32 else pa.array([1, 1 << 50, 2], pa.int64())
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"t": ["a", "b", "c"], "at": days.view(kind)}), sink)
+    rows = list(reading.read([memory("a.parquet", sink.getvalue())], Where(), seed="s", sampling="head"))
+    assert [row.values.get("t") for row in rows] == ["a", None, "c"]
+    assert "a value that cannot be read" in str(rows[1].broken)
