@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 DEFAULT_JOBS = 4
 M_ARENA_MAX = -8  # of mallopt(3)
-MOST_WORKERS = 256  # most of them waiting for their turn, or for the network
+MOST_WAITING = 12  # sources that may wait for the network beside those at work; each holds memory
 RESOLVERS = 16  # sources asked about at the same time: waiting, not work
 LIBRARIES = ("datasets", "huggingface_hub", "tokenizers", "transformers", "pyarrow", "polars", "langdetect", "magika", "rensa", "jinja2")
 Progress = Callable[[str, int, int], None]  # source, samples done, tokens done
@@ -269,8 +269,8 @@ def draw(
 
 @contextmanager
 def pulling(plan: Plan, encoder: Encoder, jobs: int, tape: dict[str, Recording] | None, care: Care) -> Iterator[dict[str, Pull]]:
-    """A pull for each stream of the plan, ``jobs`` of them at work at the same time."""
-    workers = max(jobs, min(len(plan.streams), MOST_WORKERS))
+    """A pull for each stream of the plan, ``jobs`` of them at work at the same time, and some more waiting."""
+    workers = jobs + min(len(plan.streams), MOST_WAITING)
     reading.let_wait(workers)
     executor, taking_turns = ThreadPoolExecutor(workers, thread_name_prefix="pull"), threading.Semaphore(jobs)
     expected: Counter[str] = Counter()
