@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tests.builds import built
 from tests.conftest import STARTER_TOKENIZER
 
 SAMPLES = 8
@@ -54,14 +55,5 @@ def save(family: str, folder: Path, *, dtype: str = "float32", shard: str = "5GB
 
 def build(folder: Path) -> Path:
     """A build of a few short samples of the embedded corpus, made by the real pipeline."""
-    import json
-
-    from curator import build as building
-    from curator.catalog import Catalog
-
-    mix = folder.parent / "mix.yaml"
-    entry = {"source": "starter_text", "num_samples": SAMPLES}
-    mix.write_text(json.dumps({"calibration_set": {"max_seq_length": LENGTH, "tokenizer": "starter", "datasets": [entry]}}), encoding="utf-8")
-    plan, encoder = building.prepare(mix, Catalog.find(None))
-    building.build(plan, encoder, folder, jobs=2, allow_short=True)
-    return folder
+    settings = {"max_seq_length": LENGTH, "tokenizer": "starter", "datasets": [{"source": "starter_text", "num_samples": SAMPLES}]}
+    return built(folder.parent / "mix.yaml", folder, settings=settings, jobs=2, allow_short=True)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from curator import artifact
+from tests.builds import built
 from tests.conftest import REPOSITORY
 
 Run = Callable[..., tuple[int, str, str]]
@@ -23,17 +24,10 @@ READERS = ["check", "verify", "report", "show", "diff"]
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small build of files that lie beside its mix."""
-    from curator import build as building
-    from curator.catalog import Catalog
-
     folder = tmp_path_factory.mktemp("whole")
     (folder / "rows.jsonl").write_text("".join(json.dumps({"t": f"row {n} " + "of words that differ " * 30}) + "\n" for n in range(40)))
     entry = {"path": "rows.jsonl", "adapter": "files", "columns": ["t"], "formatter": "raw_text", "num_samples": 3, "category": "Text"}
-    mix = folder / "mix.yaml"
-    mix.write_text(json.dumps({"calibration_set": {"max_seq_length": 256, "tokenizer": "starter", "datasets": [entry]}}))
-    plan, encoder = building.prepare(mix, Catalog.find(None))
-    building.build(plan, encoder, folder / "B", jobs=1)
-    return folder / "B"
+    return built(folder / "mix.yaml", folder / "B", settings={"max_seq_length": 256, "tokenizer": "starter", "datasets": [entry]})
 
 
 @pytest.fixture

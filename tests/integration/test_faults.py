@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -218,12 +218,41 @@ def test_waiting_for_another_build_holds_up_nobody(run: Run, small: Callable[...
     assert bytes_of(tmp_path / "B") == bytes_of(tmp_path / "A")
 
 
+class Quiet(ThreadingHTTPServer):
+    """A server that says nothing of clients that have gone."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: Any) -> None:
+        pass
+
+
+class Answering(BaseHTTPRequestHandler):
+    """What a server does with a request, without a log."""
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(answering: type[Answering]) -> Iterator[int]:
+    """The port of a server on this machine."""
+    server = Quiet(("127.0.0.1", 0), answering)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.fixture
 def elsewhere() -> Iterator[tuple[int, list[tuple[str, str]]]]:
     """The port of a server that is no hub, and the method and headers of each request that came there."""
     heard: list[tuple[str, str]] = []
 
-    class Other(BaseHTTPRequestHandler):
+    class Other(Answering):
         def do_GET(self) -> None:
             heard.append((self.command, str(self.headers)))
             self.send_response(404)
@@ -232,14 +261,8 @@ def elsewhere() -> Iterator[tuple[int, list[tuple[str, str]]]]:
 
         do_HEAD = do_GET
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Other)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1], heard
-    server.shutdown()
-    server.server_close()
+    with serving(Other) as port:
+        yield port, heard
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
@@ -296,36 +319,20 @@ def test_the_token_is_for_the_endpoint(endpoint: str, url: str, kept: bool, monk
     assert ("authorization" in request.headers) == kept
 
 
-class Quiet(ThreadingHTTPServer):
-    """A server that says nothing of clients that have gone."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def dripping() -> Iterator[str]:
     """The address of a server that sends a byte of a header every 0.2 s, and never the last."""
     ended = threading.Event()
 
-    class Drip(BaseHTTPRequestHandler):
+    class Drip(Answering):
         def do_GET(self) -> None:
             self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
             while not ended.wait(0.2):
                 self.wfile.write(b"x")
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = Quiet(("127.0.0.1", 0), Drip)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/a"
-    ended.set()
-    server.shutdown()
-    server.server_close()
+    with serving(Drip) as port:
+        yield f"http://127.0.0.1:{port}/a"
+        ended.set()
 
 
 def asked(address: str, budget: network.Budget) -> tuple[str, float]:
@@ -358,7 +365,7 @@ def test_waiting_for_an_answer_ends_when_nobody_wants_it(dripping: str) -> None:
 def endless() -> Iterator[str]:
     """The address of a server whose answer has no end; with ``?packed`` it is a few KB of gzip that become 64 MB."""
 
-    class Endless(BaseHTTPRequestHandler):
+    class Endless(Answering):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -376,14 +383,8 @@ def endless() -> Iterator[str]:
                         self.wfile.write(b"0\r\n\r\n")
                         return
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = Quiet(("127.0.0.1", 0), Endless)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/a"
-    server.shutdown()
-    server.server_close()
+    with serving(Endless) as port:
+        yield f"http://127.0.0.1:{port}/a"
 
 
 @pytest.mark.parametrize("how", ["", "?packed"])

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from curator import artifact
+from tests.builds import built
 
 Run = Callable[..., tuple[int, str, str]]
 Forge = Callable[[Any], Any]
@@ -22,9 +23,6 @@ DATA = "data/train-00000-of-00001.parquet"
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build of two sources, with dropped rows, a gate, and documents that were cut."""
-    from curator import build as building
-    from curator.catalog import Catalog
-
     folder = tmp_path_factory.mktemp("whole")
     for name in ("one", "two"):
         lines = [json.dumps({"t": f"{name} {n} " + "of the words that are not the same as others " * 9}) for n in range(40)]
@@ -35,12 +33,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"name": "second", "path": "two.jsonl", "num_samples": 2, "category": "More", **common},
         {"source": "starter_text", "languages": ["de"], "num_samples": 2, "category": "German"},
     ]
-    settings = {"max_seq_length": 256, "tokenizer": "starter", "require": {"natural_languages": {"languages": ["de"], "min_tokens": 300}}}
-    mix = folder / "mix.yaml"
-    mix.write_text(json.dumps({"calibration_set": {**settings, "datasets": entries}}))
-    plan, encoder = building.prepare(mix, Catalog.find(None))
-    building.build(plan, encoder, folder / "B", jobs=1)
-    return folder / "B"
+    require = {"natural_languages": {"languages": ["de"], "min_tokens": 300}}
+    settings = {"max_seq_length": 256, "tokenizer": "starter", "require": require, "datasets": entries}
+    return built(folder / "mix.yaml", folder / "B", settings=settings)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 from curator import mix
 from curator.cli import cli
+from tests.builds import built
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -57,15 +58,11 @@ def test_there_are_mixes_to_load() -> None:
 
 def test_the_tutorial_shows_what_check_prints(tmp_path: Path) -> None:
     from curator import artifact
-    from curator import build as building
-    from curator.catalog import Catalog
 
     text = (ROOT / "docs" / "tutorial" / "first-build.md").read_text(encoding="utf-8")
     file = tmp_path / "mine.yaml"
     file.write_text(next(m[1] for m in YAML.finditer(text)), encoding="utf-8")
-    plan, encoder = building.prepare(file, Catalog.find(None))
-    building.build(plan, encoder, tmp_path / "B", jobs=1)
-    assert f"{len(artifact.manifest(tmp_path / 'B')['files'])} files as the manifest says" in text
+    assert f"{len(artifact.manifest(built(file, tmp_path / 'B'))['files'])} files as the manifest says" in text
 
 
 def test_the_tutorial_shows_what_plan_prints(run: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
