@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ PATIENCE = timedelta(days=2)  # one process may evaluate while the others wait f
 GRACE = 20.0  # seconds between asking a process to end and ending it
 POLL = 0.2
 SHOWN = 2000  # characters of what a failed process said
+LIFELINE = "CURATE_LIFELINE"  # the number of a pipe's end that reads as closed when the launcher has gone
 
 T = TypeVar("T")
 
@@ -39,12 +41,13 @@ class _Started:
 
 def launch(count: int, words: Sequence[str]) -> int:
     """Run ``curate`` with ``words`` in ``count`` processes and give the exit code of the first. Raises UsageError where there are not
-    so many GPUs, and QuantizeError where another than the first fails. None is left at work, unless this process is killed (SIGKILL)."""
+    so many GPUs, and QuantizeError where another than the first fails. None is left at work, even where this process is killed."""
     _refuse_more_than_there_are(count)
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(count)}
     started: list[_Started] = []
     try:
-        with _terminated_as_interrupted():
+        with _terminated_as_interrupted(), _lifeline() as line:
+            address[LIFELINE] = str(line)
             started.extend(_start(rank, words, address) for rank in range(count))  # those begun are in it, whenever it ends
             failed = _wait(started)
     except KeyboardInterrupt:  # the terminal has told them too
@@ -70,6 +73,30 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def _lifeline() -> Iterator[int]:
+    """The end of a pipe that the processes hold; the system closes the other end with this process, however that ends."""
+    held, kept = os.pipe()
+    try:
+        yield held
+    finally:
+        os.close(held)
+        os.close(kept)
+
+
+def _end_with_the_launcher() -> None:
+    """Have this process interrupted when the one that launched it has gone, and ended where it does not heed that."""
+
+    def wait(line: int) -> None:
+        os.read(line, 1)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(GRACE)
+        os._exit(INTERRUPTED)
+
+    if LIFELINE in os.environ:
+        threading.Thread(target=wait, args=(int(os.environ[LIFELINE]),), name="lifeline", daemon=True).start()
+
+
 def _refuse_more_than_there_are(count: int) -> None:
     import torch
 
@@ -90,6 +117,7 @@ def _start(rank: int, words: Sequence[str], address: dict[str, str]) -> _Started
     process = subprocess.Popen(  # noqa: S603 - this command again, with the words that it was given
         [sys.executable, "-m", "curator", *words],
         env=environment,
+        pass_fds=(int(address[LIFELINE]),),
         stdout=subprocess.DEVNULL if rank else None,
         stderr=said,
     )
@@ -139,6 +167,7 @@ def joined() -> Iterator[None]:
     if not started():
         yield
         return
+    _end_with_the_launcher()
     import torch
     from torch import distributed
 

@@ -158,3 +158,28 @@ def test_when_the_command_is_terminated_the_others_are_ended(monkeypatch: pytest
     assert distributed.launch(2, []) == 130
     assert signal.getsignal(signal.SIGTERM) == before
     assert [one.process.poll() is None for one in begun] == [False, False]
+
+
+def test_when_the_launcher_is_killed_the_others_end(small_build: Path, model_of: Callable[..., Path], tmp_path: Path) -> None:
+    words = ["quantize", str(small_build), "--model", str(model_of("minimax_m2")), "--recipe", "w4a16-gptq", "--out", str(tmp_path / "Q"), "--allow-uncovered"]
+    launcher = "import sys; from curator.quantize import distributed as d; d._refuse_more_than_there_are = int; sys.exit(d.launch(2, sys.argv[1:]))"
+    launched = subprocess.Popen([sys.executable, "-c", launcher, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        children = until(lambda: found if len(found := children_of(launched.pid)) == 2 else None)
+    finally:
+        launched.kill()
+        launched.wait()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
+    assert not (tmp_path / "Q").exists()
+
+
+def children_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+
+
+def until(seen: Callable[[], Any], *, seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := seen()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return value
