@@ -156,14 +156,25 @@ def modifiers(recipe: Recipe) -> list[Any]:
     made = []
     for kind, settings in recipe.steps:
         try:
-            made.append(ModifierFactory.create(kind, allow_registered=True, allow_experimental=True, **copy.deepcopy(dict(settings))))
+            modifier = ModifierFactory.create(kind, allow_registered=True, allow_experimental=True, **copy.deepcopy(dict(settings)))
+            _refuse_orders(kind, modifier)
         except ValidationError as error:
             problems = "; ".join(dict.fromkeys(_problem(e, kind) for e in error.errors()))
             raise UsageError(f"recipe {recipe.name}: {kind}: {problems}") from None
         except (ValueError, TypeError, AttributeError, ImportError) as error:
             known = f"; known: {', '.join(TAKEN)}" if kind not in TAKEN else ""
             raise UsageError(f"recipe {recipe.name}: {kind}: {error}{known}") from None
+        made.append(modifier)
     return made
+
+
+def _refuse_orders(kind: str, modifier: Any) -> None:
+    """Raise ValueError where GPTQ is to take columns in an order that llm-compressor refuses at the first layer, or in two."""
+    config = getattr(modifier, "resolved_config", None)
+    for scheme in (config.config_groups or {}).values() if config and kind == "GPTQModifier" else ():
+        order = getattr(scheme.weights, "actorder", None)
+        if order not in (None, "weight", "static"):
+            raise ValueError(f"actorder: {getattr(order, 'value', order)!r} is no order of GPTQ; give weight, static or none")
 
 
 def _problem(error: Mapping[str, Any], kind: str) -> str:

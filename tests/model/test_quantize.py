@@ -269,6 +269,28 @@ def test_groups_have_to_divide_a_row_whatever_the_recipe_says_of_it(strategy: st
         assert set(recipes.select(recipe, model, recipes.modifiers(recipe)).modules) == {"0", "1"}
 
 
+@pytest.mark.parametrize(
+    ("whole", "of_weights", "fault"),
+    [
+        ("group", None, "'group' is no order of GPTQ"),
+        ("bogus", None, "'bogus' is no order"),
+        (None, "dynamic", "actorder='dynamic' has been removed"),
+        ("weight", "static", "are provided and differ"),
+        ("weight", None, ""),
+        (None, "static", ""),
+    ],
+)
+def test_an_order_that_gptq_refuses_at_the_first_layer_is_refused_before(whole: str | None, of_weights: str | None, fault: str) -> None:
+    weights = {"num_bits": 4, "strategy": "group", "group_size": 32} | ({"actorder": of_weights} if of_weights else {})
+    settings = {"config_groups": {"g": {"targets": ["Linear"], "weights": weights}}} | ({"actorder": whole} if whole else {})
+    recipe = recipes.Recipe("r", "", (("GPTQModifier", settings),))
+    if fault:
+        with pytest.raises(UsageError, match=f"recipe r: GPTQModifier: .*{fault}"):
+            recipes.modifiers(recipe)
+    else:
+        assert len(recipes.modifiers(recipe)) == 1
+
+
 def test_a_mapping_of_what_does_not_read_is_refused(small_build: Path, model_of: ModelOf, tmp_path: Path) -> None:
     recipe = tmp_path / "r.yaml"
     recipe.write_text(PUBLISHED.replace("'re:.*w1$', 're:.*w3$'", "'re:.*w1$', 're:.*w2$'"), encoding="utf-8")
