@@ -191,20 +191,14 @@ def new_folder(
     """
     with paths.claimed(target, otherwise=otherwise):
         refuse_target(target, force=force, marker=marker, what=what, alone=alone)
-        folder: Path | None = None
-        try:
+        with paths.told(target, otherwise=otherwise):
             folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-            yield folder
-            folder.chmod(0o755)
-            _settle(folder)
-            paths.take_place(folder, target)
-        except OSError as error:
-            if error.errno in paths.UNWRITABLE:
-                room = "make room, or " if error.errno in paths.FULL else ""
-                raise UsageError(f"{target}: cannot be written: {error.strerror}; {room}{otherwise}") from None
-            raise
-        finally:
-            if folder is not None:
+            try:
+                yield folder
+                folder.chmod(0o755)
+                _settle(folder)
+                paths.take_place(folder, target)
+            finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

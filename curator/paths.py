@@ -15,7 +15,9 @@ from pathlib import Path
 from curator.errors import UsageError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # errors that room would mend
-UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV}  # the user's to mend, not a bug
+REFUSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV, errno.ENOTDIR, errno.EEXIST, errno.EISDIR})
+BROKEN = frozenset({errno.EIO, errno.ESTALE})  # a disk that fails, a share that is gone
+UNWRITABLE = FULL | REFUSED | BROKEN  # the user's to mend, not a bug
 MANIFESTS = ("manifest.json", "curate-*.json", "expert_tokens.json")  # of what we write; a model has other JSON that any model has
 ELSEWHERE = "choose another --out"  # what to do about a target that cannot be had
 
@@ -31,6 +33,19 @@ def unwritable(error: BaseException) -> str | None:
     if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
         return None
     return f"the hub's cache cannot be written ({error.strerror}: {error.filename or 'a file in it'}); make room, or name another place with HF_HOME"
+
+
+@contextmanager
+def told(target: Path, *, otherwise: str = ELSEWHERE) -> Iterator[None]:
+    """Have a target that cannot be written be the user's to mend: a UsageError that ends with ``otherwise``, what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        file = f" ({error.filename})" if error.filename else ""
+        room = "make room, or " if error.errno in FULL else ""
+        raise UsageError(f"{target}: cannot be written: {error.strerror}{file}; {room}{otherwise}") from None
 
 
 def refuse_mount(target: Path) -> None:

@@ -7,7 +7,6 @@ is there the folder takes its place.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -28,7 +27,7 @@ from curator.errors import QuantizeError, UsageError
 JOURNAL = ".journal.jsonl"
 MANIFESTS = ("curate-dequantize.json", "curate-stitch.json")
 OTHER_WEIGHTS = (".safetensors", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack", *PICKLES)
-UNWRITABLE = paths.UNWRITABLE | {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+GO_ON = f"{paths.ELSEWHERE}; the same command goes on with what is finished"
 SHARD_BYTES = 5_000_000_000
 
 Progress = Callable[[str, int, int], None]  # the shard just finished, bytes done, bytes in all
@@ -164,7 +163,7 @@ def work_folder(target: Path, job: Any, *, force: bool = False) -> Iterator[Work
     ``job`` is what is asked for: a folder that was begun for another job is emptied. Raises UsageError where ``target`` exists
     (``force`` replaces what this module wrote, and nothing else), cannot be written, or is being written by another process.
     """
-    with paths.claimed(target), _told(target):
+    with paths.claimed(target), paths.told(target, otherwise=GO_ON):
         refuse_target(target, force=force)
         folder = target.parent / f".{target.name}.unfinished"  # no name that `left_beside` takes for what another target left
         _refuse_other(folder)
@@ -181,23 +180,6 @@ def _refuse_other(folder: Path) -> None:
     """Raise UsageError where a folder to be emptied is no earlier run's: a link to another, or one with things and no journal."""
     if folder.is_symlink() or (folder.is_dir() and any(folder.iterdir()) and not (folder / JOURNAL).is_file()):
         raise UsageError(f"{folder}: was not left by an earlier run, and would be emptied; move it away, or choose another --out")
-
-
-@contextmanager
-def _told(target: Path) -> Iterator[None]:
-    """Have a target that cannot be written be the user's to mend."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in UNWRITABLE:
-            where = f" ({error.filename})" if error.filename else ""
-            way = (
-                "make room and run again to go on, or choose another --out"
-                if error.errno in paths.FULL
-                else "choose another --out, or get the right to write there"
-            )
-            raise UsageError(f"{target}: cannot be written: {error.strerror}{where}; {way}") from None
-        raise
 
 
 def refuse_target(target: Path, *, force: bool, sources: Sequence[Path] = ()) -> None:

@@ -151,7 +151,7 @@ def test_an_old_build_that_cannot_be_put_back_is_kept_and_named(tmp_path: Path, 
 def test_a_replacement_that_fails_leaves_the_old_build_and_nothing_beside_it(first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = a_build(tmp_path / "B")
     replacing_fails(monkeypatch, lambda source, _: source == target if first else source.suffix == ".partial")
-    with pytest.raises(OSError, match=os.strerror(errno.EIO)), artifact.new_folder(target, force=True) as folder:
+    with pytest.raises(UsageError, match=os.strerror(errno.EIO)), artifact.new_folder(target, force=True) as folder:
         (folder / artifact.MANIFEST).write_text("new")
     assert (target / artifact.MANIFEST).read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["B"]
@@ -162,7 +162,7 @@ def test_a_replacement_of_a_checkpoint_that_fails_puts_the_old_one_back(tmp_path
     target.mkdir()
     (target / writing.MANIFESTS[0]).write_text("old")
     replacing_fails(monkeypatch, lambda source, _: source.suffix == ".unfinished")
-    with pytest.raises(OSError, match=os.strerror(errno.EIO)), writing.work_folder(target, "job", force=True) as work:
+    with pytest.raises(UsageError, match=os.strerror(errno.EIO)), writing.work_folder(target, "job", force=True) as work:
         (work.folder / writing.MANIFESTS[0]).write_text("new")
     assert (target / writing.MANIFESTS[0]).read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == [".M.unfinished", "M"]  # what was made is kept for the next run
