@@ -63,11 +63,12 @@ class Care:
     lock: Lock | None = None
     frozen: bool = False  # nothing but what the lock says will do
     update: frozenset[str] = frozenset()  # sources to find anew whatever the lock says; "*" is all
+    retry_budget: float = field(default_factory=network.allowed)  # seconds that each source may lose to failures
     budgets: dict[str, network.Budget] = field(default_factory=dict)
 
     def budget(self, source: str) -> network.Budget:
         """The one budget of a source, whatever it is asked for."""
-        return self.budgets.setdefault(source, network.Budget(source, tell=self.note))
+        return self.budgets.setdefault(source, network.Budget(source, self.retry_budget, tell=self.note))
 
     def locked(self, stream: Stream) -> Resolved | None:
         """What the lock says of a stream, where it is to be gone by."""

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -130,7 +131,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         from curator import cli
 
         monkeypatch.setattr("sys.argv", ["curate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
+        with mock.patch.dict(os.environ), pytest.raises(SystemExit) as stopped:  # what a command sets is gone with its process
             cli.main()
         printed = capsys.readouterr()
         return int(stopped.value.code or 0), printed.out, printed.err

@@ -26,21 +26,17 @@ if TYPE_CHECKING:
 
 def careful(*, no_cache: bool, retry_budget: float | None) -> Care:
     """How this build treats the network, as its options say."""
-    import os
-
     from curator import network
     from curator.build import Care
     from curator.cache import Cache, size_limit
 
-    if retry_budget is not None:
-        os.environ["CURATE_RETRY_BUDGET"] = str(retry_budget)
-    network.allowed()
+    allowed = network.allowed()
     size_limit()
 
     def note(line: str) -> None:
         say(f"note: {line}")
 
-    return Care(None if no_cache else Cache.find(note), note)
+    return Care(None if no_cache else Cache.find(note), note, retry_budget=allowed if retry_budget is None else retry_budget)
 
 
 def allow(folders: Sequence[Path]) -> None:
