@@ -72,7 +72,10 @@ class Repository:
         readme = self.files.get("README.md")
         text = readme.read_text(encoding="utf-8") if readme else ""
         header = re.match(r"^---\n(.*?)\n---", text, re.S)
-        return (yaml.safe_load(header.group(1)) or {}) if header else {}
+        try:
+            return (yaml.safe_load(header.group(1)) or {}) if header else {}
+        except yaml.YAMLError:
+            return {}  # the hub, too, describes a dataset whose README it cannot read
 
 
 class Hub:

@@ -179,6 +179,7 @@ def test_a_readme_that_means_nothing_is_told(card: str, run: Run, dataset: Calla
     code, _, err = run("plan", write_mix([entry]))
     assert code in (0, 3), err
     assert "a bug" not in err
+    assert "answered" not in err, "by the hub, and not by us"
 
 
 @pytest.mark.parametrize("name", ["README.md", ".huggingface.yaml"])
