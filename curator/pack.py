@@ -33,6 +33,7 @@ class Pool:
     dry: bool = False
     waiting: int = 0  # tokens of the documents in the pool
     _arrived: int = 0
+    _returned: int = 0
     _by_length: list[tuple[int, int, Tokens]] = field(default_factory=list)
 
     def refill(self) -> None:
@@ -55,8 +56,9 @@ class Pool:
         return document
 
     def put_back(self, document: Tokens) -> None:
-        """Return a document whose sample did not come about; it goes in front."""
-        self._add(-self._arrived, document)
+        """Return a document whose sample did not come about; it goes in front, also of those returned before."""
+        self._returned += 1
+        self._add(-self._returned, document)
 
     def __len__(self) -> int:
         return len(self._by_length)

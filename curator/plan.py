@@ -19,7 +19,7 @@ from curator.mix import Draft, Entry, LanguageGate, Mix, Require, position_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-FORMAT = 2  # of what a fingerprint covers; it grows when the same plan would give other bytes
+FORMAT = 3  # of what a fingerprint covers; it grows when the same plan would give other bytes
 HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 OVERRIDES = ("adapter", "subset", "split", "revision", "formatter", "category", "license", "evaluation", "sampling")
 LISTS = ("columns", "extensions", "filters")

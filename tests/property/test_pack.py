@@ -90,3 +90,12 @@ def test_shares_add_up_and_stay_within_one(missing: int, weights: list[int]) -> 
         assert all(abs(g - missing * w / total) < 1 for g, w in zip(given_out, weights, strict=True))
     else:
         assert not any(given_out)
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=30), st.integers(1, 3))
+def test_documents_of_a_sample_that_fails_wait_as_they_did(sizes: list[int], times: int) -> None:
+    pool = pack.Pool(iter(documents(sizes)))
+    for _ in range(times):
+        assert pack.fill([pool], size=sum(sizes) + 1, source="s", category="c") is None
+    assert (len(pool), pool.placed, pool.waiting) == (len(sizes), 0, sum(sizes))
+    assert pool.oldest().document.origin.row == "0"
