@@ -286,12 +286,12 @@ def fingerprint(stream: Stream, resolved: Resolved, tokenizer: Identity) -> str:
 
 @once
 def own_code() -> str:
-    """A digest of this package as installed, and of Python and the libraries that a document goes through: each Python brings its own
+    """A digest of this package, but for what shapes no document, and of Python and the libraries that a document goes through: each Python brings its own
     Unicode tables, and its own readers of CSV and JSON."""
     package = Path(__file__).resolve().parent
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
-        if file.relative_to(package).parts[0] not in ("cli", "report", "quantize"):
+        if file.relative_to(package).parts[0] not in ("checkpoints", "cli", "quantize", "report"):
             digest.update(file.read_bytes())
     digest.update("python {}.{}\n".format(*sys.version_info[:2]).encode())
     for name in LIBRARIES:

@@ -111,10 +111,12 @@ LABELS: dict[str, tuple[str, ...]] = {name: (name,) for name in ALONE.split()} |
     "vulkan": ("cpp", "c"),
     "x86-64-asm": ("asm",),
 }
-OWNERS = {  # the language that a label means when nobody claims another of its family
-    label: next(name for name in ("c", "cpp", "common-lisp", "vba", "x86-64-asm", *LABELS) if label in LABELS[name] and (label != "cpp" or name == "cpp"))
-    for labels in LABELS.values()
-    for label in labels
+OWNERS = {label: name for name, labels in LABELS.items() for label in labels} | {  # what a label means when nobody claims another of its family
+    "asm": "x86-64-asm",
+    "c": "c",
+    "cpp": "cpp",
+    "lisp": "common-lisp",
+    "vba": "vba",
 }
 SURE = 0.5  # below that score the detector's own answer is "text"
 LEAST_CODE = 200  # characters

@@ -31,7 +31,7 @@ def _code(id: str, name: str, extensions: str, aliases: str = "", fence: str = "
     return Language(id, name, "programming", names, tuple(extensions.split()), fence or id)
 
 
-# In the order of the set that the project grew from. Where two languages share an extension, the first one here owns it.
+# In the order of the set that the project grew from. Where two languages share an extension, the first one here owns it (but see `_by_extension`).
 PROGRAMMING: tuple[Language, ...] = (
     _code("zephir", "Zephir", ".zep", "zephyr"),
     _code("prolog", "Prolog", ".pl .pro .prolog"),
@@ -125,12 +125,11 @@ def _by_name() -> dict[str, Language]:
 
 @cache
 def _by_extension() -> dict[str, Language]:
-    # ".m", ".pl", ".cls" and ".s" are claimed twice; in a tree of unknown files the more common owner is right more often.
     table: dict[str, Language] = {}
     for language in PROGRAMMING:
         for extension in language.extensions:
             table.setdefault(extension, language)
-    return table | {".pl": get("perl"), ".cpp": get("cpp"), ".c": get("c")}
+    return table | {".pl": get("perl")}  # in a tree of unknown files Perl is right more often than Prolog
 
 
 def get(id: str) -> Language:

@@ -236,7 +236,7 @@ TABLES: tuple[Table, ...] = (
         "by_license",
         "license",
         "Licences",
-        "As the cards state them. Text keeps the licence of its source; “not stated” means that someone has to look.",
+        "As the datasets state them, and the cards of those that do not. Text keeps the licence of its source; “not stated” means that someone has to look.",
         _named("Licence", *_COUNTS),
         _same("license", of="name"),
     ),
@@ -311,7 +311,7 @@ TABLES: tuple[Table, ...] = (
         "duplicates",
         "duplicates",
         "Duplicates",
-        "Pairs of documents that say the same. Similarity is of their word sequences; 100 % is the same text.",
+        "Pairs of documents that say the same. Similarity is of their sequences of tokens; the kind “exact” is the same text.",
         (
             Column("kind", "Kind", "text"),
             Column("similarity", "Similarity", "percent"),
