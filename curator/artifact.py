@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -192,24 +191,14 @@ def new_folder(
     with paths.claimed(target, otherwise=otherwise):
         refuse_target(target, force=force, marker=marker, what=what, alone=alone)
         with paths.told(target, otherwise=otherwise):
-            folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+            folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=paths.PARTIAL, dir=target.parent))
             try:
                 yield folder
                 folder.chmod(0o755)
-                _settle(folder)
+                paths.settle_all(folder)
                 paths.take_place(folder, target)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _settle(folder: Path) -> None:
-    """Have everything on the disk before the name is: after a power cut, what stands at its place is whole."""
-    for path in [*folder.rglob("*"), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def refuse_target(target: Path, *, force: bool, marker: str = MANIFEST, what: str = "build", alone: Collection[str] | None = None) -> None:
@@ -232,12 +221,7 @@ def file_table(folder: Path, *, marker: str = MANIFEST, known: Mapping[str, dict
     digested = known or {}
     with _readable(folder):
         names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != marker)
-        return {n: digested.get(n) or {"sha256": _sha256(folder / n), "bytes": (folder / n).stat().st_size} for n in names}
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return {n: digested.get(n) or {"sha256": paths.sha256(folder / n), "bytes": (folder / n).stat().st_size} for n in names}
 
 
 @contextmanager

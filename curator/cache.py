@@ -14,7 +14,6 @@ import re
 import shutil
 import struct
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -25,7 +24,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator import network, plugins, turns
+from curator import network, paths, plugins, turns
 from curator import plan as planning
 from curator.data import Conversation, Document, Message, Origin, Resolved, Tokens, ToolCall
 from curator.errors import UsageError
@@ -42,7 +41,6 @@ MOST_BYTES = 10 << 30  # of the whole cache, where CURATE_CACHE_SIZE says nothin
 MOST_BATCH_BYTES = 1 << 30  # unpacked; a batch is a few MB
 PATIENCE = 600.0  # seconds to wait for another build that makes the batch we want; then we make it ourselves
 STEP = 0.2  # seconds of it, after which we see whether anybody still waits for us
-PARTIAL = ".partial"  # what the name of a file ends with while it is written
 STALE = 3600.0  # seconds after which nobody is writing a half-written file any more
 LIBRARIES = ("datasets", "detect-secrets", "jinja2", "langdetect", "pyarrow", "tokenizers", "transformers")  # whose versions may change a document
 ABOUT = ("source", "dataset", "revision", "license", "tokenizer")  # what a list of streams tells of each
@@ -116,7 +114,7 @@ class Cache:
         """Remove what runs that were killed had half-written. What is written is renamed within seconds."""
         for file in (f for folder in [*self._folders(), self.folder / ANSWERS] for f in _listed(folder)):
             with suppress(OSError):
-                if file.name.endswith(PARTIAL) and time.time() - file.stat().st_mtime > STALE:
+                if file.name.endswith(paths.PARTIAL) and time.time() - file.stat().st_mtime > STALE:
                     file.unlink()
 
     def clear(self) -> list[Kept | Answer]:
@@ -225,8 +223,8 @@ class Entry:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if number == 0:
-                _write(self.folder / "about.json", json.dumps(self.about).encode())
-            _write(self._file(number), packed(batch))
+                paths.write_whole(self.folder / "about.json", json.dumps(self.about).encode())
+            paths.write_whole(self._file(number), packed(batch))
         except (TypeError, ValueError, RecursionError) as error:
             self.cache.say(f"cache: a part of {self.stream.key} cannot be kept ({error})")
         except OSError as error:
@@ -337,7 +335,7 @@ class Memo(MutableMapping[str, Any]):
         if (file := self._file(key)) is not None:
             with suppress(OSError):
                 file.parent.mkdir(parents=True, exist_ok=True)
-                _write(file, sealed(ANSWER, json.dumps([key, value]).encode()))
+                paths.write_whole(file, sealed(ANSWER, json.dumps([key, value]).encode()))
 
     def __delitem__(self, key: str) -> None:
         del self._known[key]
@@ -437,17 +435,6 @@ def _document(told: Mapping[str, Any], ids: Any, stream: Stream, resolved: Resol
 def _conversation(told: Mapping[str, Any]) -> Conversation:
     messages = [Message(**{**m, "tool_calls": tuple(ToolCall(**c) for c in m["tool_calls"])}) for m in told["messages"]]
     return Conversation(**{**told, "messages": tuple(messages), "tools": tuple(told["tools"])})
-
-
-def _write(file: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=".", suffix=PARTIAL, dir=file.parent)
-    try:
-        with open(handle, "wb") as stream:
-            stream.write(data)
-        os.replace(name, file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from curator import __version__, network, plain_yaml, plugins
+from curator import __version__, network, paths, plain_yaml, plugins
 from curator.catalog import data_root
 from curator.data import Resolved
 from curator.errors import SourceError, UsageError
@@ -90,20 +89,10 @@ def read(file: Path) -> Lock:
 def write(file: Path, lock: Lock) -> None:
     """Write a lock beside its place, and rename it. Raises UsageError."""
     text = yaml.safe_dump(lock.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=200)
-    beside: Path | None = None
     try:
-        # A name that nobody can have laid out as a link, and that no other run writes to.
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".partial", dir=file.parent)
-        beside = Path(name)
-        with open(handle, "w", encoding="utf-8") as stream:
-            stream.write(HEADER.format(name=lock.mix["name"]) + text)
-        beside.chmod(0o644)
-        beside.replace(file)
+        paths.write_whole(file, (HEADER.format(name=lock.mix["name"]) + text).encode(), mode=0o644)
     except OSError as error:
         raise UsageError(f"{file}: cannot be written: {error.strerror}; name another place with --lock") from None
-    finally:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
 
 
 def made(plan: Plan, *, budgets: Budgets) -> Lock:

@@ -4,6 +4,7 @@ of the two always stands, or is found again beside it."""
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ REFUSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG,
 BROKEN = frozenset({errno.EIO, errno.ESTALE})  # a disk that fails, a share that is gone
 UNWRITABLE = FULL | REFUSED | BROKEN  # the user's to mend, not a bug
 MANIFESTS = ("manifest.json", "curate-*.json", "expert_tokens.json")  # of what we write; a model has other JSON that any model has
+PARTIAL = ".partial"  # what the name of a file or folder ends with while it is written
 ELSEWHERE = "choose another --out"  # what to do about a target that cannot be had
 
 
@@ -46,6 +48,41 @@ def told(target: Path, *, otherwise: str = ELSEWHERE) -> Iterator[None]:
         file = f" ({error.filename})" if error.filename else ""
         room = "make room, or " if error.errno in FULL else ""
         raise UsageError(f"{target}: cannot be written: {error.strerror}{file}; {room}{otherwise}") from None
+
+
+def sha256(file: Path) -> str:
+    """The digest of a file, in hexadecimal. Raises OSError."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def settle(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk: after a power cut, what then stands at its place is whole."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def settle_all(folder: Path) -> None:
+    """``settle`` everything in a folder, and the folder."""
+    for path in [*folder.rglob("*"), folder]:
+        settle(path)
+
+
+def write_whole(file: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file beside its place and rename it: all of it stands there, or nothing. Until then it has a name that ends with PARTIAL,
+    that nobody can have laid out as a link and no other run writes to. Raises OSError."""
+    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=PARTIAL, dir=file.parent)
+    try:
+        with open(handle, "wb") as stream:
+            stream.write(data)
+        Path(name).chmod(mode)
+        os.replace(name, file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def refuse_mount(target: Path) -> None:
@@ -123,7 +160,7 @@ def recover(target: Path) -> None:
                 os.replace(kept, target)
             if _is_replaced(kept, target):
                 shutil.rmtree(old, ignore_errors=True)
-    for partial in left_beside(target, ".partial"):
+    for partial in left_beside(target, PARTIAL):
         shutil.rmtree(partial, ignore_errors=True)
 
 

@@ -35,7 +35,7 @@ def _resolved(where: Where, root: Path) -> Resolved:
     digest = hashlib.sha256()
     for name in names:
         digest.update(f"{name}\0".encode("utf-8", "surrogateescape"))
-        digest.update(_sha256(_inside(root, name)))
+        digest.update(bytes.fromhex(paths.sha256(_inside(root, name))))
     for name in names:
         if reading.format_of(name) == "parquet":
             found = reading.parquet_columns(_file(root, name))
@@ -65,7 +65,7 @@ def rows(where: Where, resolved: Resolved, *, seed: str, sampling: Sampling) -> 
 def digests(where: Where, resolved: Resolved) -> dict[str, str]:
     """SHA-256 of each file."""
     root = _root(where)
-    return {name: f"sha256:{_sha256(_inside(root, name)).hex()}" for name in resolved.files}
+    return {name: f"sha256:{paths.sha256(_inside(root, name))}" for name in resolved.files}
 
 
 def _root(where: Where) -> Path:
@@ -113,8 +113,3 @@ def _file(root: Path, name: str) -> File:
     path = _inside(root, name)
     found = languages.of_file(name)
     return File(name, lambda: path.open("rb"), found.id if found else None)
-
-
-def _sha256(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()

@@ -377,9 +377,3 @@ def same_bytes(one: Tensor, other: Tensor, *, readers: tuple[Reader, Reader]) ->
         return False
     pairs = zip(readers[0].chunks(one), readers[1].chunks(other), strict=True)
     return all(a == b for a, b in pairs)
-
-
-def sha256(file: Path) -> str:
-    """The digest of a file, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curator.checkpoints.reading import CONFIG, INDEX, Checkpoint, Reader, Tensor, open_checkpoint, same_bytes, sha256
+from curator import paths
+from curator.checkpoints.reading import CONFIG, INDEX, Checkpoint, Reader, Tensor, open_checkpoint, same_bytes
 from curator.errors import CurateError, UsageError
 
 DEQUANTIZED = "curate-dequantize.json"
@@ -86,7 +87,7 @@ def _files(folder: Path, noted: Mapping[str, str], manifest: str) -> Iterator[st
     for name, digest in noted.items():
         if not (folder / name).is_file():
             yield f"{name}: missing"
-        elif sha256(folder / name) != digest:
+        elif paths.sha256(folder / name) != digest:
             yield f"{name}: changed since it was written"
     for path in sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file() or p.is_symlink()):
         hidden = any(part.startswith(".") for part in path.parts)
@@ -100,7 +101,7 @@ def _beside(noted: Mapping[str, str], origin: Checkpoint) -> Iterator[str]:
         if name.endswith(".safetensors") or name in (CONFIG, INDEX):
             continue
         file = origin.folder / name
-        if not file.is_file() or sha256(file) != digest:
+        if not file.is_file() or paths.sha256(file) != digest:
             yield f"{name}: not that of {origin.folder}"
 
 

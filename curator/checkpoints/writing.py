@@ -21,7 +21,7 @@ from typing import Any
 
 from curator import __version__, paths
 from curator.checkpoints import stream, uncached
-from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, Reader, Tensor, is_inside, sha256
+from curator.checkpoints.reading import CONFIG, INDEX, PICKLES, SINGLE, WIDTHS, Reader, Tensor, is_inside
 from curator.errors import QuantizeError, UsageError
 
 JOURNAL = ".journal.jsonl"
@@ -130,7 +130,7 @@ class Work:
         made = write_shard(file, shard.tensors)
         self.journal.write(json.dumps({"shard": shard.name, **made}) + "\n")
         self.journal.flush()
-        self.settled.append(self.settling.submit(_settle, file))
+        self.settled.append(self.settling.submit(paths.settle, file))
         return made
 
     def settle(self) -> None:
@@ -138,22 +138,13 @@ class Work:
         way to the disk since each was finished, so that it does not stand idle while the next is made."""
         for shard in self.settled:
             shard.result()
-        for path in [*self.folder.rglob("*"), self.folder]:
-            _settle(path)
-
-
-def _settle(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        paths.settle_all(self.folder)
 
 
 def _is(file: Path, known: Mapping[str, Any]) -> bool:
     if not file.is_file() or file.stat().st_size != known["bytes"]:
         return False
-    return bool(sha256(file) == known["sha256"])
+    return bool(paths.sha256(file) == known["sha256"])
 
 
 @contextmanager
@@ -281,7 +272,7 @@ def copy_companions(source: Path, folder: Path, *, leave_out: Sequence[str] = ()
         if name not in leave_out:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             _copy(path, folder / name)
-            files[name] = {"sha256": sha256(folder / name), "bytes": path.stat().st_size}
+            files[name] = {"sha256": paths.sha256(folder / name), "bytes": path.stat().st_size}
     return files
 
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from curator.checkpoints.reading import CONFIG, Checkpoint, Reader, Tensor, open_checkpoint, same_bytes, sha256
+from curator import paths
+from curator.checkpoints.reading import CONFIG, Checkpoint, Reader, Tensor, open_checkpoint, same_bytes
 from curator.errors import QuantizeError, UsageError
 
 MANIFEST = "curate-quantize.json"
@@ -146,7 +147,7 @@ def _files(out: Path, noted: Mapping[str, File]) -> Iterator[str]:
     for name, facts in noted.items():
         if not (out / name).is_file():
             yield f"{name}: missing"
-        elif sha256(out / name) != facts.sha256:
+        elif paths.sha256(out / name) != facts.sha256:
             yield f"{name}: changed since it was written"
     for file in sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()):
         if file not in noted and file != MANIFEST:

@@ -14,7 +14,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("compressed_tensors")
 pytestmark = pytest.mark.model
 
-from curator.checkpoints import reading, stitch, verify  # noqa: E402
+from curator import paths  # noqa: E402
+from curator.checkpoints import stitch, verify  # noqa: E402
 from curator.checkpoints.dequantize import dequantize  # noqa: E402
 from curator.errors import UsageError  # noqa: E402
 from tests.model import tiny  # noqa: E402
@@ -58,7 +59,7 @@ def test_a_file_that_may_not_be_read_is_named(made: Path, monkeypatch: pytest.Mo
     def denied(file: Path) -> str:
         raise PermissionError(13, "Permission denied", str(file))
 
-    monkeypatch.setattr(verify, "sha256", denied)
+    monkeypatch.setattr(paths, "sha256", denied)
     (fault,) = verify.faults(made / "mixed", source=made / "fp8")
     assert fault.endswith(": cannot be read: Permission denied")
     assert str(made / "mixed") in fault
@@ -101,7 +102,7 @@ def spoil_tensor(folder: Path, change: Callable[[dict[str, Any]], None], *, mani
     save_file(tensors, file)
     path = folder / manifest
     described = json.loads(path.read_text())
-    described["files"][file.name] = {"sha256": reading.sha256(file), "bytes": file.stat().st_size}
+    described["files"][file.name] = {"sha256": paths.sha256(file), "bytes": file.stat().st_size}
     path.write_text(json.dumps(described))
 
 
@@ -114,7 +115,7 @@ def spoil_json(folder: Path, name: str, change: Callable[[dict[str, Any]], Any])
 def spoil_copy(folder: Path, name: str) -> None:
     """Change a file that was copied, and its digest in the manifest."""
     (folder / name).write_text("{}")
-    spoil_json(folder, "curate-stitch.json", lambda m: m["files"][name].update(sha256=reading.sha256(folder / name), bytes=2))
+    spoil_json(folder, "curate-stitch.json", lambda m: m["files"][name].update(sha256=paths.sha256(folder / name), bytes=2))
 
 
 def spoil_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:

@@ -380,7 +380,7 @@ def test_what_is_written_is_read_by_the_reference_implementation(tmp_path: Path)
     tensors = [planned("é", 3), planned("wide", 16, "F64"), planned("half", 6, "F16"), planned("none", 0)]
     about = writing.write_shard(tmp_path / "m.safetensors", writing.plan_shards(tensors)[0].tensors)
     assert about["bytes"] == (tmp_path / "m.safetensors").stat().st_size
-    assert about["sha256"] == writing.sha256(tmp_path / "m.safetensors")
+    assert about["sha256"] == paths.sha256(tmp_path / "m.safetensors")
     with safe_open(tmp_path / "m.safetensors", "np") as opened:
         assert {n: opened.get_tensor(n).shape for n in opened.keys()} == {"é": (3,), "wide": (2,), "half": (3,), "none": (0,)}  # noqa: SIM118
     (tmp_path / "config.json").write_text("{}")
