@@ -39,7 +39,7 @@ TEXT_METHODS = frozenset({"capitalize", "casefold", "center", "count", "endswith
 }
 OTHER_METHODS = frozenset({"copy", "count", "get", "index", "items", "keys", "values"})
 FILTERS_LEFT_OUT = frozenset({"pprint", "random", "urlize", "wordwrap", "xmlattr"})  # nobody's, and their cost cannot be told beforehand
-DEEP = frozenset({"dictsort", "groupby", "join", "max", "min", "pprint", "sort", "string", "sum", "tojson", "unique"})  # look into what they are given
+DEEP = frozenset({"dictsort", "groupby", "join", "max", "min", "sort", "string", "sum", "tojson", "unique"})  # look into what they are given
 QUICK = frozenset({"count", "d", "default", "first", "items", "last", "length"})  # cost the same however long a list is
 ANY_NUMBER = frozenset({"%", "count", "d", "default", "float", "format", "index", "int"})  # a number that they are given is no size
 COMPARING = frozenset({"==", "!=", "<", "<=", ">", ">=", "eq", "equalto", "ne", "in", "lt", "lessthan", "le", "gt", "greaterthan", "ge", "lower", "upper"})

@@ -162,11 +162,10 @@ def _refuse_larger(size: int, most: int) -> None:
 
 @dataclass
 class Instruction:
-    """A compiled template. ``columns`` are the row's columns that it names; ``whole`` says it reads the row as one."""
+    """A compiled template. ``columns`` are the row's columns that it names."""
 
     text: str
     columns: tuple[str, ...] = ()
-    whole: bool = False
     _render: Callable[..., Iterator[str]] | None = None
     count: int = 0  # rows that it was written for so far; `rotate` goes by it
 
@@ -209,16 +208,15 @@ def compile(text: str) -> Instruction:
     environment = _Environment()
     try:
         tree = environment.parse(text)
-        columns, whole = _inspect(tree)
-        return Instruction(text, columns, whole, environment.from_string(text).generate)
+        return Instruction(text, _inspect(tree), environment.from_string(text).generate)
     except TemplateError as error:
         raise BadTemplate(f"not a template: {error}", getattr(error, "lineno", None) or 1) from None
     except RecursionError:
         raise BadTemplate("nested too deeply") from None
 
 
-def _inspect(tree: nodes.Template) -> tuple[tuple[str, ...], bool]:
-    """The columns that a template names, and whether it uses the row as a whole; refuses what reaches outside the row."""
+def _inspect(tree: nodes.Template) -> tuple[str, ...]:
+    """The columns that a template names. Raises BadTemplate for what reaches outside the row."""
     assigned = {n.name for n in tree.find_all(nodes.Name) if n.ctx in ("store", "param")}
     for name in tree.find_all(nodes.Name):
         if name.ctx == "load" and name.name not in NAMES | assigned:
@@ -230,8 +228,7 @@ def _inspect(tree: nodes.Template) -> tuple[tuple[str, ...], bool]:
         if isinstance(attribute, str) and attribute.startswith("_"):
             raise BadTemplate(f"{attribute!r} is outside the row; a template reads columns only", node.lineno)
     named = [_column(n) for n in lookups if _is_row(n.node)]
-    uses = sum(1 for n in tree.find_all(nodes.Name) if n.name == "row")
-    return tuple(dict.fromkeys(c for c in named if c)), uses > len([c for c in named if c])
+    return tuple(dict.fromkeys(c for c in named if c))
 
 
 def _refuse_programs(tree: nodes.Template) -> None:

@@ -24,7 +24,6 @@ Row = Mapping[str, Any]
 Values = Sequence[float | None]
 NARROW, WIDE = 596, 1216  # drawn as large as on a screen of 1280 × 800, so that letters keep their size and all four charts fit
 TALL, LOW = 204, 186
-LETTER = 10.5  # pixels
 LABEL, TURNED = 26, 18  # letters of a name, and of one that is turned; the whole is in the tooltip and in the table
 STEEP = 40  # a scale of powers of ten where the largest bar is more than this many times the median
 
@@ -145,32 +144,20 @@ def _add(chart: Graph, labels: Sequence[str], names: Sequence[str], series: Mapp
 
 
 def _prepared(make: Any, name: str, **options: Any) -> Graph:
-    from pygal.style import Style
-
-    style = Style(label_font_size=LETTER, major_label_font_size=LETTER, font_family="system-ui, sans-serif")
-    spacing = {"margin": 6, "spacing": 6, "show_legend": False, "show_y_guides": True, "max_scale": 6, "min_scale": 2}
-    chart = make(style=style, js=(), css=(), value_formatter=lambda value: f"{value:,.10g}", **spacing, **options)
-    chart.uuid = name  # otherwise random, and two reports of one build would differ
-    return chart
+    return selfcontained.chart(make, name, show_y_guides=True, min_scale=2, **options)
 
 
 def _svg(chart: Graph, title: str, caption: str) -> Markup:
     """The drawing without styles, scripts and the date; its numbers as native tooltips."""
     root = selfcontained.drawn(chart)
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if _useless(child):
-                parent.remove(child)
+    selfcontained.strip(root, _useless)
     for element in root.iter():
-        element.attrib.pop("style", None)
         _tell(element)
     return selfcontained.inline(root, f"{title}: {caption}. The numbers are in the table below.")
 
 
 def _useless(element: ET.Element) -> bool:
-    """Comments (a comment has a callable for a tag), what the policy of the page forbids, and bars of nothing."""
-    if callable(element.tag) or element.tag in ("defs", "style", "script", "title"):
-        return True
+    """Tooltips that a script would show, and bars of nothing."""
     bar = element.find("rect") if element.get("class") == "bar" else None
     return "tooltip-overlay" in element.get("class", "") or (bar is not None and not float(bar.get("height", 0)) * float(bar.get("width", 0)))
 

@@ -15,8 +15,11 @@ import jinja2
 from markupsafe import Markup
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pygal.graph.graph import Graph
 
+LETTER = 10.5  # size of the labels of charts
 IN_SCRIPT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
@@ -49,6 +52,18 @@ def digest(text: str) -> Markup:
     return Markup("'sha256-{}'").format(base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
 
 
+def chart(make: Any, name: str, **options: Any) -> Graph:
+    """An empty chart of a class of pygal, in the style of our pages. ``name`` is its id, which is otherwise random: two pages of one
+    content would differ."""
+    from pygal.style import Style
+
+    style = Style(label_font_size=LETTER, major_label_font_size=LETTER, font_family="system-ui, sans-serif")
+    numbers = {"value_formatter": lambda value: f"{value:,.10g}"}
+    made: Graph = make(style=style, js=(), css=(), margin=6, spacing=6, show_legend=False, max_scale=6, **(numbers | options))
+    made.uuid = name
+    return made
+
+
 def drawn(chart: Graph) -> ET.Element:
     """The tree of a chart. pygal takes lxml for it wherever that happens to be installed, whose elements are others; here it is the
     standard library's everywhere."""
@@ -62,6 +77,16 @@ def drawn(chart: Graph) -> ET.Element:
         if with_lxml:
             etree.to_lxml()
     return root
+
+
+def strip(root: ET.Element, useless: Callable[[ET.Element], bool]) -> None:
+    """Take out of a drawing what the policy of the page forbids, comments (one has a callable for a tag), and what else is useless."""
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if callable(child.tag) or child.tag in ("defs", "style", "script", "title") or useless(child):
+                parent.remove(child)
+    for element in root.iter():
+        element.attrib.pop("style", None)
 
 
 def inline(root: ET.Element, label: str) -> Markup:

@@ -37,8 +37,7 @@ def test_nothing_is_escaped_and_plain_text_stays() -> None:
 def test_columns_that_a_template_reads_are_known_beforehand() -> None:
     instruction = templates.compile("{{ row.title }} {{ row['body'] }} {% for w in row.words %}{{ w }}{% endfor %}")
     assert instruction.columns == ("title", "words", "body")
-    assert not instruction.whole
-    assert templates.compile("{{ row|string }}").whole
+    assert templates.compile("{{ row|string }}").columns == ()
 
 
 @pytest.mark.parametrize(

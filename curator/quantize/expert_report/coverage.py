@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STEPS = (1, 100, 1000, 10_000)
 PARTS = (0.5, 0.9, 0.99, 1.0)
 POINTS = 120
-WIDTH, HEIGHT, LETTER = 1216, 260, 10.5
+WIDTH, HEIGHT = 1216, 260
 
 
 def of(ledger: ledgers.ExpertTokens, minimum: int) -> dict[str, Any]:
@@ -41,38 +41,14 @@ def _line(tokens: int, needed: NDArray[np.int64], samples: int, minimum: int) ->
 
 def _drawn(needed: dict[int, NDArray[np.int64]], samples: int) -> Markup:
     from pygal import XY
-    from pygal.style import Style
 
-    style = Style(label_font_size=LETTER, major_label_font_size=LETTER, font_family="system-ui, sans-serif")
-    chart = XY(
-        style=style,
-        js=(),
-        css=(),
-        width=WIDTH,
-        height=HEIGHT,
-        margin=6,
-        spacing=6,
-        show_legend=False,
-        show_dots=False,
-        range=(0, 100),
-        xrange=(0, samples),
-        max_scale=6,
-        value_formatter=lambda value: f"{value:,.10g} %",
-        x_value_formatter=lambda value: f"{value:,.10g}",
+    percent, number = "{:,.10g} %".format, "{:,.10g}".format
+    chart = selfcontained.chart(
+        XY, "coverage", width=WIDTH, height=HEIGHT, show_dots=False, range=(0, 100), xrange=(0, samples), value_formatter=percent, x_value_formatter=number
     )
-    chart.uuid = "coverage"  # otherwise random, and two reports of one ledger would differ
     points = sorted({0, samples, *(int(p) for p in np.linspace(0, samples, POINTS)), *range(min(samples, 20) + 1)})
     for tokens, until in needed.items():
         chart.add(f"{tokens:,}", [(p, round(100 * float((until <= p).mean()), 2)) for p in points])
-    return _bare(selfcontained.drawn(chart))
-
-
-def _bare(root: Any) -> Markup:
-    """The drawing without its own styles, scripts and tooltips, which the page's policy would refuse."""
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if callable(child.tag) or child.tag in ("defs", "style", "script", "title", "desc") or "tooltip" in child.get("class", ""):
-                parent.remove(child)
-    for element in root.iter():
-        element.attrib.pop("style", None)
+    root = selfcontained.drawn(chart)
+    selfcontained.strip(root, lambda element: element.tag == "desc" or "tooltip" in element.get("class", ""))
     return selfcontained.inline(root, "Share of experts with enough tokens, by samples given; the numbers are in the table below")
