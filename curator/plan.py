@@ -19,6 +19,8 @@ from curator.mix import Draft, Entry, LanguageGate, Mix, Require, position_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from curator.formatters import Formatter
+
 FORMAT = 3  # of what a fingerprint covers; it grows when the same plan would give other bytes
 HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 OVERRIDES = ("adapter", "subset", "split", "revision", "formatter", "category", "license", "evaluation", "sampling")
@@ -224,7 +226,8 @@ def _where(source: Source, language: str | None) -> Where:
     def named(text: str | None) -> str | None:
         return text.replace("{language}", rule.name) if text and rule else text
 
-    function, prefix = plugins.load("formatters", card.formatter or ""), instruction(card)
+    function: Formatter = plugins.load("formatters", card.formatter or "")
+    prefix = instruction(card)
     columns = [*card.columns, *function.also, *(prefix.columns if prefix else ())]
     if card.language_column and rule:
         columns.append(card.language_column)
@@ -304,7 +307,7 @@ def _check_plugin(draft: Draft, index: int, group: Any, key: str, name: str) -> 
 
 
 def _check_formatter(draft: Draft, index: int, card: Card) -> None:
-    function = plugins.load("formatters", card.formatter or "")
+    function: Formatter = plugins.load("formatters", card.formatter or "")
     least, most = function.arity
     if not least <= len(card.columns) <= most:
         wanted = f"{least}" if least == most else f"{least} to {most}"

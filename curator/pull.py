@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor
 
+    from curator.adapters import Adapter
+    from curator.formatters import Formatter
     from curator.tokens import Encoder
     from curator.turns import Turn
 
@@ -173,7 +175,7 @@ class Pull:
 
 def batches(stream: Stream, resolved: Resolved, *, encoder: Encoder, after: Mark = Mark()) -> Iterator[Batch]:
     """The batches of a stream from a mark on. The rows before it are read again, and nothing is done with them. Raises SourceError."""
-    adapter = plugins.load("adapters", stream.source.card.adapter)
+    adapter: Adapter = plugins.load("adapters", stream.source.card.adapter)
     rows = adapter.rows(stream.where, resolved, seed=stream.seed, sampling=stream.sampling)
     prefix = instruction(stream.source.card)
     if prefix is not None:
@@ -229,9 +231,9 @@ def _encoded(stream: Stream, encoder: Encoder, group: Sequence[Document], counts
 def _documents(stream: Stream, resolved: Resolved, rows: Iterator[Row], prefix: templates.Instruction | None) -> Iterator[tuple[Row, Document | Drop]]:
     """Each row with the document that it becomes, or with why it does not."""
     card = stream.source.card
-    formatter = plugins.load("formatters", card.formatter or "")
+    formatter: Formatter = plugins.load("formatters", card.formatter or "")
     options = Options(card.columns, prefix, stream.language, card.formatter_params)
-    checks = [filters.encoding, *(plugins.load("filters", name) for name in card.filters)]
+    checks: list[filters.Filter] = [filters.encoding, *(plugins.load("filters", name) for name in card.filters)]
     for row in rows:
         if row.broken is not None:
             yield row, Drop("unreadable", row.broken)
