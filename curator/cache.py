@@ -165,6 +165,25 @@ class Answer:
         return not self.file.exists()
 
 
+@dataclass
+class _Maker:
+    """Makes batches from wherever it is asked to; ``told`` hears of each place at which it begins."""
+
+    making: Callable[[Mark], Iterator[Batch]]
+    told: Callable[[Mark], None]
+    _batches: Iterator[Batch] = field(default_factory=lambda: iter(()))
+    _next: Mark | None = None
+
+    def batch(self, mark: Mark) -> Batch:
+        """The batch from a mark on."""
+        if self._next != mark:
+            self.told(mark)
+            self._batches = self.making(mark)
+        batch = next(self._batches)
+        self._next = batch.mark
+        return batch
+
+
 @dataclass(frozen=True)
 class Entry:
     """The kept batches of one stream."""
@@ -177,25 +196,23 @@ class Entry:
 
     def batches(self, making: Callable[[Mark], Iterator[Batch]]) -> Iterator[Batch]:
         """All batches in order: those that are kept, and then those of ``making`` from a mark on, kept as they come."""
-        mark, made_to = Mark(), None
-        made: Iterator[Batch] = iter(())
+        mark, maker = Mark(), _Maker(making, self._say_where)
         self._touch()
         while True:
-            batch = self.read(mark.batches)
-            if batch is None:
-                with self._lock():
-                    batch = self.read(mark.batches)  # another build may just have made it
-                    if batch is None:
-                        if made_to != mark:
-                            self._say_where(mark)
-                            made = making(mark)
-                        batch = next(made)
-                        made_to = batch.mark
-                        self.keep(mark.batches, batch)
+            batch = self.read(mark.batches) or self._made(mark, maker)
             yield batch
             if batch.last:
                 return
             mark = batch.mark
+
+    def _made(self, mark: Mark, maker: _Maker) -> Batch:
+        """The batch from a mark on, made and kept by one build at a time: another may just have done it."""
+        with self._lock():
+            batch = self.read(mark.batches)
+            if batch is None:
+                batch = maker.batch(mark)
+                self.keep(mark.batches, batch)
+        return batch
 
     def read(self, number: int) -> Batch | None:
         """A kept batch; None where it is not there, or not whole: then it is named, and gone."""
