@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.options import a_number, catalog_option, find_catalog, json_option
+from curator.cli.options import a_number, allow_path_option, catalog_option, find_catalog, json_option, retry_budget_option
 from curator.cli.output import print_json, print_table, printable, say
 from curator.errors import ANSWER_IS_NO, UsageError
 
@@ -48,7 +48,7 @@ def allow(folders: Sequence[Path]) -> None:
 
 
 def tidy(care: Care) -> None:
-    """After a build: say what failures cost, and keep the cache within its size."""
+    """Once all is asked for: say what failures cost, and keep the cache within its size."""
     from curator.cache import size_limit
 
     if lost := care.lost():
@@ -129,10 +129,17 @@ def renew(place: Path, old: Lock | None, new: Lock) -> None:
 @click.option("--update", multiple=True, metavar="SOURCE", help="Renew only this source (may be given again); default: all.")
 @click.option("--tokenizer", help="Another tokenizer than the mix names.")
 @click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="The file to write; default: MIX with the ending .lock.")
-@click.option("--retry-budget", type=click.FloatRange(0, 86400), callback=a_number, help="Seconds that each source may lose to failed requests; default 300.")
+@allow_path_option
+@retry_budget_option
 @catalog_option
 def lock_command(
-    mix: str, update: tuple[str, ...], tokenizer: str | None, lock_file: Path | None, retry_budget: float | None, catalog_folder: Path | None
+    mix: str,
+    update: tuple[str, ...],
+    tokenizer: str | None,
+    lock_file: Path | None,
+    allow_path: tuple[Path, ...],
+    retry_budget: float | None,
+    catalog_folder: Path | None,
 ) -> None:
     """Write down what a mix means today: commit, licence, files with their hashes, tokenizer. Builds then take just that."""
     from curator import build as building
@@ -142,11 +149,13 @@ def lock_command(
     file = catalog.mix_file(mix)
     place = lock_place(file, lock_file)
     refuse_unknown(update, file, catalog)
+    allow(allow_path)
     care = careful(no_cache=False, retry_budget=retry_budget)
     care = locked(care, place if update else None, frozen=False, update=update)
     say(f"reading {file.name}, finding its sources")
     plan, _ = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
     renew(place, _readable(place), lock.made(plan, budgets=care.budget))
+    tidy(care)
 
 
 def _readable(place: Path) -> Lock | None:

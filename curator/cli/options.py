@@ -25,6 +25,12 @@ against_option = click.option(
     metavar="FILE|ORG/NAME[@CONFIG][:SPLIT]",
     help="Report the overlap with this benchmark (jsonl, json, csv, parquet, or a dataset of the hub); may be given more than once.",
 )
+allow_path_option = click.option(
+    "--allow-path", multiple=True, type=click.Path(path_type=Path), help="Let the mix read local files there too, not only beside itself."
+)
+retry_budget_option = click.option(
+    "--retry-budget", type=click.FloatRange(0, 86400), callback=a_number, help="Seconds that each source may lose to failed requests; default 300."
+)
 
 
 def find_catalog(folder: Path | None) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.keeping import allow, beside_lock, careful, lock_place, locked, refuse_unknown, renew, tidy
-from curator.cli.options import a_number, against_option, build_argument, catalog_option, find_catalog, json_option
+from curator.cli.options import against_option, allow_path_option, build_argument, catalog_option, find_catalog, json_option, retry_budget_option
 from curator.cli.output import print_json, print_table, progress_bar, say
 from curator.errors import UsageError
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 @click.option("--allow-short", is_flag=True, help="Accept categories and gates that the sources cannot fill.")
 @click.option("--force", is_flag=True, help="Replace the build that is there.")
 @against_option
-@click.option("--allow-path", multiple=True, type=click.Path(path_type=Path), help="Let the mix read local files there too, not only beside itself.")
+@allow_path_option
 @click.option("--frozen", is_flag=True, help="Demand the lock of the mix, and take nothing but what it says.")
 @click.option("--update", multiple=True, is_flag=False, flag_value="*", metavar="[SOURCE]", help="After MIX: find SOURCE (or all) anew, and renew the lock.")
 @click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="The lock; default: MIX with the ending .lock.")
 @click.option("--no-cache", is_flag=True, help="Keep nothing of what is pulled, and use nothing that was kept.")
-@click.option("--retry-budget", type=click.FloatRange(0, 86400), callback=a_number, help="Seconds that each source may lose to failed requests; default 300.")
+@retry_budget_option
 @catalog_option
 @json_option
 def build(
@@ -95,14 +95,19 @@ def build(
 @click.command()
 @click.argument("mix")
 @click.option("--tokenizer", help="Another tokenizer than the mix names.")
+@allow_path_option
+@retry_budget_option
 @catalog_option
 @json_option
-def plan(mix: str, tokenizer: str | None, catalog_folder: Path | None, as_json: bool) -> None:
+def plan(mix: str, tokenizer: str | None, allow_path: tuple[Path, ...], retry_budget: float | None, catalog_folder: Path | None, as_json: bool) -> None:
     """Show what a build would take: sources, revisions, licences, samples and tokens owed. Reads no row."""
     from curator import build as building
 
     catalog = find_catalog(catalog_folder)
-    made, _ = building.prepare(catalog.mix_file(mix), catalog, tokenizer=tokenizer)
+    allow(allow_path)
+    care = careful(no_cache=True, retry_budget=retry_budget)
+    made, _ = building.prepare(catalog.mix_file(mix), catalog, tokenizer=tokenizer, care=care)
+    tidy(care)
     size = made.mix.max_seq_length
     rows = [
         {

@@ -109,6 +109,21 @@ def test_paths_stay_beside_the_mix(path: str, run: Run, local: Callable[..., Pat
     refused(run("build", mix, "--out", tmp_path / "B"), 3, path)
 
 
+@pytest.mark.parametrize("command", [["build", "--out", "B"], ["plan"], ["lock"]])
+def test_every_command_that_advises_to_allow_a_path_can(
+    command: list[str], run: Run, local: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "theirs.jsonl").write_bytes(good_lines())
+    monkeypatch.chdir(tmp_path / "mine")
+    mix = local({}, path="../theirs.jsonl", data_files=[]).rename(tmp_path / "mine" / "mix.yaml")
+    (tmp_path / "tokenizer").rename(tmp_path / "elsewhere")
+    mix.write_text(mix.read_text().replace(str(tmp_path / "tokenizer"), str(tmp_path / "elsewhere")))
+    refused(run(*command, mix), 3, "allow it with --allow-path", str(tmp_path / "theirs.jsonl"), str(tmp_path / "elsewhere"))
+    code, _, err = run(*command, mix, "--allow-path", tmp_path / "theirs.jsonl", "--allow-path", tmp_path / "elsewhere")
+    assert code == 0, err
+
+
 def test_the_tokenizer_of_a_mix_stays_beside_it(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
     mix = local({"a.jsonl": b"{}\n"})
     (tmp_path.parent / "secret.jinja").write_text("secret")
