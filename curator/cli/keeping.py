@@ -98,7 +98,13 @@ def refuse_unknown(update: Sequence[str], file: Path, catalog: Catalog) -> None:
             raise UsageError(f"--update {name}: {file} has no such source; {hint}")
 
 
-def beside_lock(care: Care, plan: Plan) -> Iterator[str]:
+def tell_notes(care: Care, plan: Plan) -> None:
+    """What a reader must know of a plan."""
+    for note in (*plan.notes, *_beside_lock(care, plan)):
+        say(f"note: {note}")
+
+
+def _beside_lock(care: Care, plan: Plan) -> Iterator[str]:
     """What a build takes that its lock does not say."""
     for key, stream in () if plan.offline else plan.streams.items():
         if care.lock and not care.update and _licensed(care.locked(stream), stream) != _licensed(plan.resolved[key], stream):

@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.keeping import allow, beside_lock, careful, lock_place, locked, refuse_unknown, renew, tidy
-from curator.cli.options import against_option, allow_path_option, build_argument, catalog_option, find_catalog, json_option, retry_budget_option
+from curator.cli.keeping import allow, careful, lock_place, locked, refuse_unknown, renew, tell_notes, tidy
+from curator.cli.options import (
+    against_option,
+    allow_path_option,
+    build_argument,
+    catalog_option,
+    find_catalog,
+    frozen_option,
+    json_option,
+    lock_option,
+    retry_budget_option,
+    update_option,
+)
 from curator.cli.output import print_json, print_table, progress_bar, say
 from curator.errors import UsageError
 
@@ -26,9 +37,9 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Replace the build that is there.")
 @against_option
 @allow_path_option
-@click.option("--frozen", is_flag=True, help="Demand the lock of the mix, and take nothing but what it says.")
-@click.option("--update", multiple=True, is_flag=False, flag_value="*", metavar="[SOURCE]", help="After MIX: find SOURCE (or all) anew, and renew the lock.")
-@click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="The lock; default: MIX with the ending .lock.")
+@frozen_option
+@update_option("Find this source (no name: all) anew and renew the lock.")
+@lock_option
 @click.option("--no-cache", is_flag=True, help="Keep nothing of what is pulled, and use nothing that was kept.")
 @retry_budget_option
 @catalog_option
@@ -77,8 +88,7 @@ def build(
         else:
             say(f"reading {file.name}, finding its sources")
             plan, encoder = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
-        for note in (*plan.notes, *beside_lock(care, plan)):
-            say(f"note: {note}")
+        tell_notes(care, plan)
         renewed = lock.made(plan, budgets=care.budget) if update and place is not None else None
         workers = jobs or building.default_jobs()
         with progress_bar(plan.samples) as progress:
@@ -96,17 +106,34 @@ def build(
 @click.argument("mix")
 @click.option("--tokenizer", help="Another tokenizer than the mix names.")
 @allow_path_option
+@frozen_option
+@update_option("Show this source (no name: all) as it is now, whatever the lock says.")
+@lock_option
 @retry_budget_option
 @catalog_option
 @json_option
-def plan(mix: str, tokenizer: str | None, allow_path: tuple[Path, ...], retry_budget: float | None, catalog_folder: Path | None, as_json: bool) -> None:
-    """Show what a build would take: sources, revisions, licences, samples and tokens owed. Reads no row."""
+def plan(
+    mix: str,
+    tokenizer: str | None,
+    allow_path: tuple[Path, ...],
+    frozen: bool,
+    update: tuple[str, ...],
+    lock_file: Path | None,
+    retry_budget: float | None,
+    catalog_folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what a build would take: sources, revisions, licences, samples and tokens owed. Where the mix has a lock, its commits.
+    Reads no row and writes no lock."""
     from curator import build as building
 
     catalog = find_catalog(catalog_folder)
+    file = catalog.mix_file(mix)
     allow(allow_path)
-    care = careful(no_cache=True, retry_budget=retry_budget)
-    made, _ = building.prepare(catalog.mix_file(mix), catalog, tokenizer=tokenizer, care=care)
+    care = locked(careful(no_cache=True, retry_budget=retry_budget), lock_place(file, lock_file), frozen=frozen, update=update)
+    refuse_unknown(update, file, catalog)
+    made, _ = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
+    tell_notes(care, made)
     tidy(care)
     size = made.mix.max_seq_length
     rows = [
