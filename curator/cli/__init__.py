@@ -27,9 +27,9 @@ def cli() -> None:
 
 COMMANDS = (
     *(sets.build, sets.plan, sets.validate, sets.show),
-    *(reviewing.check, reviewing.report, reviewing.diff),
+    *(reviewing.check, reviewing.verify, reviewing.report, reviewing.diff),
     *(lists.sources, lists.mixes, lists.schema),
-    *(keeping.lock_command, keeping.verify, keeping.cache),
+    *(keeping.lock_command, keeping.cache),
     *(quantizing.quantize, quantizing.verify_checkpoint),
     *(checkpoints.dequantize, checkpoints.stitch, checkpoints.serve_script),
 )

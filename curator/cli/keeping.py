@@ -1,8 +1,7 @@
-"""Commands over what is kept between builds: locks and the cache; and whether a finished build still holds."""
+"""Commands over what is kept between builds: locks and the cache."""
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.options import a_number, allow_path_option, catalog_option, find_catalog, json_option, retry_budget_option
-from curator.cli.output import print_json, print_table, printable, say
-from curator.errors import ANSWER_IS_NO, UsageError
+from curator.cli.output import print_json, print_table, say
+from curator.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -172,31 +171,6 @@ def _readable(place: Path) -> Lock | None:
     except UsageError as error:
         say(f"note: {error}")
         return None
-
-
-@click.command()
-@click.argument("folder", metavar="BUILD", type=click.Path(path_type=Path))
-@click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="Check the build against this lock too.")
-@json_option
-def verify(folder: Path, lock_file: Path | None, as_json: bool) -> None:
-    """Go through a build as if it came from a stranger: every file, table and document, and every number that they give again; the
-    reference of the build folder has the list. Code 1 where something is wrong."""
-    from curator import artifact, lock
-    from curator import verify as verifying
-
-    manifest = artifact.manifest(folder)
-    faults = verifying.faults(folder, manifest, lock=lock.read(lock_file) if lock_file else None)
-    if as_json:
-        print_json({"ok": not faults, "checks": [*verifying.CHECKS, *["lock"] * bool(lock_file)], "faults": faults})
-    else:
-        for fault in faults:
-            click.echo(printable(f"wrong: {fault}"))
-        if not faults:
-            click.echo(
-                f"{folder}: {manifest['samples']:,} samples, {manifest['documents']:,} documents, {len(manifest['files'])} files: all as the manifest says"
-            )
-    if faults:
-        sys.exit(ANSWER_IS_NO)
 
 
 @click.group()

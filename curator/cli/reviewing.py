@@ -1,4 +1,4 @@
-"""Commands for those who review a set: its gates, its reports, and what sets it apart from another."""
+"""Commands for those who review a set: whether it holds, its gates, its reports, and what sets it apart from another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.options import against_option, build_argument, json_option
-from curator.cli.output import print_json, print_table
+from curator.cli.output import print_json, print_table, printable
 from curator.errors import ANSWER_IS_NO, UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +41,31 @@ def check(folder: Path, require: Path | None, as_json: bool) -> None:
         for line in failing:
             click.echo(f"not met: {line}")
     if failing:
+        sys.exit(ANSWER_IS_NO)
+
+
+@click.command()
+@build_argument
+@click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="Check the build against this lock too.")
+@json_option
+def verify(folder: Path, lock_file: Path | None, as_json: bool) -> None:
+    """Go through a build as if it came from a stranger: every file, table and document, and every number that they give again; the
+    reference of the build folder has the list. Code 1 where something is wrong."""
+    from curator import artifact, lock
+    from curator import verify as verifying
+
+    manifest = artifact.manifest(folder)
+    faults = verifying.faults(folder, manifest, lock=lock.read(lock_file) if lock_file else None)
+    if as_json:
+        print_json({"ok": not faults, "checks": [*verifying.CHECKS, *["lock"] * bool(lock_file)], "faults": faults})
+    else:
+        for fault in faults:
+            click.echo(printable(f"wrong: {fault}"))
+        if not faults:
+            click.echo(
+                f"{folder}: {manifest['samples']:,} samples, {manifest['documents']:,} documents, {len(manifest['files'])} files: all as the manifest says"
+            )
+    if faults:
         sys.exit(ANSWER_IS_NO)
 
 
