@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.options import a_number, allow_path_option, catalog_option, find_catalog, json_option, retry_budget_option
-from curator.cli.output import print_json, print_table, say
+from curator.cli.output import print_json, print_table, say, tell
 from curator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def list_kept(as_json: bool) -> None:
         print_json({"folder": str(store.folder), "bytes": size, "entries": [_facts(k) for k in found]})
         return
     _print_kept(found)
-    click.echo(f"{len(found)} streams, {_size(size)} in {store.folder}")
+    tell(f"{len(found)} streams, {_size(size)} in {store.folder}")
 
 
 @cache.command()
@@ -219,7 +219,7 @@ def clear() -> None:
 def _tell_removed(gone: Sequence[Kept | Answer]) -> None:
     from curator.cache import Kept
 
-    click.echo(f"removed {sum(isinstance(k, Kept) for k in gone)} streams, {_size(sum(k.bytes for k in gone))}")
+    tell(f"removed {sum(isinstance(k, Kept) for k in gone)} streams, {_size(sum(k.bytes for k in gone))}")
 
 
 def _facts(kept: Kept) -> dict[str, Any]:

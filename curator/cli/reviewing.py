@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.options import against_option, build_argument, json_option
-from curator.cli.output import print_json, print_table, printable
+from curator.cli.output import print_json, print_table, tell
 from curator.errors import ANSWER_IS_NO, UsageError
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def check(folder: Path, require: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"ok": not failing, "files": files, "gates": gates})
     else:
-        click.echo(f"{files} files as the manifest says; {len(gates) - len(failing)} of {len(gates)} gates met")
+        tell(f"{files} files as the manifest says; {len(gates) - len(failing)} of {len(gates)} gates met")
         for line in failing:
-            click.echo(f"not met: {line}")
+            tell(f"not met: {line}")
     if failing:
         sys.exit(ANSWER_IS_NO)
 
@@ -60,11 +60,9 @@ def verify(folder: Path, lock_file: Path | None, as_json: bool) -> None:
         print_json({"ok": not faults, "checks": [*verifying.CHECKS, *["lock"] * bool(lock_file)], "faults": faults})
     else:
         for fault in faults:
-            click.echo(printable(f"wrong: {fault}"))
+            tell(f"wrong: {fault}")
         if not faults:
-            click.echo(
-                f"{folder}: {manifest['samples']:,} samples, {manifest['documents']:,} documents, {len(manifest['files'])} files: all as the manifest says"
-            )
+            tell(f"{folder}: {manifest['samples']:,} samples, {manifest['documents']:,} documents, {len(manifest['files'])} files: all as the manifest says")
     if faults:
         sys.exit(ANSWER_IS_NO)
 
@@ -79,8 +77,8 @@ def report(folder: Path, against: tuple[str, ...]) -> None:
     tables = review.again(folder, against=against)
     for row in tables.get("overlap_benchmarks", ()):
         shared = f"share {row['ngram']} words in a row with {row['documents_overlapping']:,} documents"
-        click.echo(f"{row['benchmark']}: {row['items_overlapping']:,} of {row['items']:,} items {shared}")
-    click.echo(f"{folder}/report.html")
+        tell(f"{row['benchmark']}: {row['items_overlapping']:,} of {row['items']:,} items {shared}")
+    tell(f"{folder}/report.html")
 
 
 @click.command()
@@ -116,26 +114,25 @@ def _write(file: Path, text: str) -> None:
 def _print_comparison(found: Mapping[str, Any]) -> None:
     documents = found["documents"]
     if found["same"]:
-        click.echo(f"the same: {documents['shared']:,} documents in the same places")
+        tell(f"the same: {documents['shared']:,} documents in the same places")
         return
-    click.echo(f"a  {found['a']}\nb  {found['b']}")
+    tell(f"a  {found['a']}\nb  {found['b']}")
     _print_table("plan", found["plan"], {"field": "", "a": "a", "b": "b"})
     _print_table("sources", found["sources"], {"source": "", "a_revision": "a", "b_revision": "b", "a_tokens": "tokens a", "b_tokens": "tokens b"})
     for name in ("categories", "programming_languages", "natural_languages"):
         columns = {"name": "", "a_tokens": "tokens a", "b_tokens": "tokens b", "a_share": "share a", "b_share": "share b"}
         _print_table(name.replace("_", " "), found[name], columns)
     _print_table("gates met", found["gates"], {"name": "", "a": "a", "b": "b"})
-    click.echo(f"\ndocuments: {documents['shared']:,} in both, {documents['only_a']:,} only in a, {documents['only_b']:,} only in b")
+    tell(f"\ndocuments: {documents['shared']:,} in both, {documents['only_a']:,} only in a, {documents['only_b']:,} only in b")
     for sign, rows in (("-", found["lost"]), ("+", found["gained"])):
         for row in rows[:LISTED]:
-            head = "".join(c if c.isprintable() else " " for c in row["head"][:90])
-            click.echo(f"{sign} {row['source']} ({row['tokens']:,} tokens): {head}")
+            tell(f"{sign} {row['source']} ({row['tokens']:,} tokens): {' '.join(row['head'][:90].split())}")
 
 
 def _print_table(title: str, rows: list[dict[str, Any]], columns: Mapping[str, str]) -> None:
     if rows:
         numbers = [label for key, label in columns.items() if key.endswith(("tokens", "share"))]
-        click.echo()
+        tell()
         print_table([c for c in columns.values() if c not in numbers], numbers, [[_cell(k, r[k]) for k in columns] for r in rows], title=title)
 
 

@@ -20,7 +20,7 @@ from curator.cli.options import (
     retry_budget_option,
     update_option,
 )
-from curator.cli.output import print_json, print_table, progress_bar, say
+from curator.cli.output import print_json, print_table, progress_bar, say, tell
 from curator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def plan(
         return
     _print_plan(rows)
     total = "all that there is" if made.samples is None else f"{made.samples:,} samples, {made.samples * size:,} tokens"
-    click.echo(f"\n{total}; tokenizer {made.tokenizer['id']}; plan {made.fingerprint}")
+    tell(f"\n{total}; tokenizer {made.tokenizer['id']}; plan {made.fingerprint}")
 
 
 @click.command()
@@ -174,7 +174,7 @@ def validate(mix: str, catalog_folder: Path | None) -> None:
     owed = [s.samples for s in sources]
     samples = "all samples" if None in owed else f"{sum(n for n in owed if n):,} samples"
     count = len([s for s in sources if not s.stands_in_for])
-    click.echo(f"{draft.file}: good; {count} source{'s' * (count != 1)}, {samples}")
+    tell(f"{draft.file}: good; {count} source{'s' * (count != 1)}, {samples}")
 
 
 @click.command()
@@ -224,19 +224,19 @@ def _print_build(folder: Path, manifest: Mapping[str, Any], coverage: Mapping[st
     rows = [[r["name"], f"{r['samples']:,}", f"{r['tokens']:,}", f"{100 * r['share']:.2f} %"] for r in coverage["by_category"]]
     print_table(["category"], ("samples", "tokens", "share"), rows)
     met = sum(1 for g in coverage["gates"] if g["ok"])
-    click.echo(
+    tell(
         f"\n{manifest['samples']:,} samples of {manifest['max_seq_length']:,} tokens, {manifest['documents']:,} documents, "
         f"{len(coverage['programming_languages'])} programming and {len(coverage['natural_languages'])} natural languages, "
         f"{met} of {len(coverage['gates'])} gates met"
     )
     for note in manifest["notes"]:
-        click.echo(f"note: {note}")
-    click.echo(f"{folder}/report.html")
+        tell(f"note: {note}")
+    tell(f"{folder}/report.html")
 
 
 def _print_document(row: Mapping[str, Any]) -> None:
-    """One document: where it came from, then its text; control characters other than line breaks and tabs are made visible."""
+    """One document: where it came from, then its text."""
     language = f", {row['language']}" if row["language"] else ""
     cut = f", {row['cut']} tokens cut off" if row["cut"] else ""
-    click.secho(f"── {row['source']}{language}: {row['origin']['dataset']} {row['origin']['row']} ({row['tokens']} tokens{cut})", bold=True)
-    click.echo("".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in row["text"]))
+    tell(f"── {row['source']}{language}: {row['origin']['dataset']} {row['origin']['row']} ({row['tokens']} tokens{cut})", bold=True)
+    tell(row["text"])
