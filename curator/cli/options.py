@@ -34,7 +34,7 @@ allow_path_option = click.option(
 frozen_option = click.option("--frozen", is_flag=True, help="Demand the lock of the mix, and take nothing but what it says.")
 lock_option = click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="The lock; default: MIX with the ending .lock.")
 retry_budget_option = click.option(
-    "--retry-budget", type=click.FloatRange(0, 86400), callback=a_number, help="Seconds that each source may lose to failed requests; default 300."
+    "--retry-budget", type=click.FloatRange(0, 86400), callback=a_number, help="Seconds that each source or benchmark may lose to failed requests; default 300."
 )
 
 

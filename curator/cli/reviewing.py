@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.options import against_option, build_argument, json_option
+from curator.cli.keeping import careful, tidy
+from curator.cli.options import against_option, build_argument, json_option, retry_budget_option
 from curator.cli.output import print_json, print_table, tell
 from curator.errors import ANSWER_IS_NO, UsageError
 
@@ -70,11 +71,14 @@ def verify(folder: Path, lock_file: Path | None, as_json: bool) -> None:
 @click.command()
 @build_argument
 @against_option
-def report(folder: Path, against: tuple[str, ...]) -> None:
+@retry_budget_option
+def report(folder: Path, against: tuple[str, ...], retry_budget: float | None) -> None:
     """Write the reports of a build again, from its folder alone."""
     from curator import review
 
-    tables = review.again(folder, against=against)
+    care = careful(no_cache=True, retry_budget=retry_budget)
+    tables = review.again(folder, against=against, budget=care.budget)
+    tidy(care)
     for row in tables.get("overlap_benchmarks", ()):
         shared = f"share {row['ngram']} words in a row with {row['documents_overlapping']:,} documents"
         tell(f"{row['benchmark']}: {row['items_overlapping']:,} of {row['items']:,} items {shared}")
