@@ -81,7 +81,9 @@ def test_no_color(environment: dict[str, str], red: bool, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("build", "interrupted; no build was written, what was pulled is kept: the next run goes on from there"),
+        ("build", "interrupted; no build was written: the next run goes on from what is in the cache"),
+        ("build --no-cache", "interrupted; no build was written: the next run starts anew"),
+        ("build --offline", "interrupted; no build was written: the next run starts anew"),
         ("quantize", "interrupted; nothing was written: the next run starts anew"),
         ("dequantize", "interrupted; finished files are kept in the folder .NAME.unfinished beside --out: the next run goes on from there"),
         ("stitch", "interrupted; finished files are kept in the folder .NAME.unfinished beside --out: the next run goes on from there"),
@@ -92,8 +94,10 @@ def test_interrupted_each_command_says_what_it_leaves(command: str, said: str, r
     def stopped() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.cli.commands, command, click.Command(command, callback=stopped))
-    code, _, err = run(command)
+    name, *options = command.split()
+    known = [click.Option([o], is_flag=True, expose_value=False) for o in options]
+    monkeypatch.setitem(cli.cli.commands, name, click.Command(name, params=known, callback=stopped))
+    code, _, err = run(name, *options)
     assert code == 130
     assert err.strip() == f"error: {said}"
 
