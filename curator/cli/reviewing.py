@@ -56,9 +56,9 @@ def verify(folder: Path, lock_file: Path | None, as_json: bool) -> None:
     from curator import verify as verifying
 
     manifest = artifact.manifest(folder)
-    faults = verifying.faults(folder, manifest, lock=lock.read(lock_file) if lock_file else None)
+    checks, faults = verifying.verified(folder, manifest, lock=lock.read(lock_file) if lock_file else None)
     if as_json:
-        print_json({"ok": not faults, "checks": [*verifying.CHECKS, *["lock"] * bool(lock_file)], "faults": faults})
+        print_json({"ok": not faults, "checks": checks, "faults": faults})
     else:
         for fault in faults:
             tell(f"wrong: {fault}")

@@ -298,6 +298,7 @@ def test_verify_goes_through_a_build(run: Run, mix: Path, tmp_path: Path) -> Non
     assert run("build", mix, "--out", build)[0] == 0
     code, out, err = run("verify", build, "--lock", mix.with_suffix(".lock"))
     assert code == 0, out + err
+    assert json.loads(run("verify", build, "--lock", mix.with_suffix(".lock"), "--json")[1])["checks"][-1] == "lock"
     (build / "README.md").write_text("x")
     code, out, _ = run("verify", build)
     assert code == 1
