@@ -21,7 +21,7 @@ shard_option = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Turn an FP8 checkpoint into 16 bit.")
 @click.argument("model", type=click.Path(path_type=Path))
 @out_option
 @click.option("--dtype", default="bfloat16", show_default=True, type=click.Choice(["bfloat16", "float16"]), help="The 16-bit type to write.")
@@ -40,7 +40,7 @@ def dequantize(model: Path, target: Path, dtype: str, device: str, shard_size: f
     tell(f"{target}: {manifest['dequantized']:,} weights in {dtype}, {manifest['copied']:,} tensors as they were")
 
 
-@click.command()
+@click.command(short_help="Make one mixed-precision model of two.")
 @click.option("--base", type=click.Path(path_type=Path), required=True, help="The original: FP8 with block scales, or 16 bit.")
 @click.option("--experts", type=click.Path(path_type=Path), required=True, help="The same model with quantized experts (compressed-tensors, packed integers).")
 @out_option
@@ -61,7 +61,7 @@ def stitch(base: Path, experts: Path, target: Path, shard_size: float, force: bo
     tell(f"{target}: {', '.join(f'{n:,} from {what}' for what, n in manifest['counts'].items())}")
 
 
-@click.command()
+@click.command(short_help="Print the vLLM command for a checkpoint.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--gpus", type=click.IntRange(1), help="Tensor parallel size; default: the family's.")
 @json_option

@@ -129,7 +129,7 @@ def renew(place: Path, old: Lock | None, new: Lock) -> None:
         say(f"  {line}")
 
 
-@click.command("lock")
+@click.command("lock", short_help="Write down what a mix means today.")
 @click.argument("mix")
 @click.option("--update", multiple=True, metavar="SOURCE", help="Renew only this source (may be given again); default: all.")
 @click.option("--tokenizer", help="Another tokenizer than the mix names.")
@@ -173,7 +173,7 @@ def _readable(place: Path) -> Lock | None:
         return None
 
 
-@click.group()
+@click.group(short_help="List, prune or clear what was pulled.")
 def cache() -> None:
     """What was pulled and tokenized, kept for the next build: list it, prune it, clear it.
 
@@ -197,7 +197,7 @@ def list_kept(as_json: bool) -> None:
     tell(f"{len(found)} streams, {_size(size)} in {store.folder}")
 
 
-@cache.command()
+@cache.command(short_help="Remove what was unused for longest.")
 @click.option("--max-size", help="Keep no more than this, such as 5G; default: CURATE_CACHE_SIZE, or 10G.")
 @click.option("--unused", "days", type=click.FloatRange(0), callback=a_number, help="Also remove what no build used for so many days.")
 def prune(max_size: str | None, days: float | None) -> None:
@@ -210,7 +210,7 @@ def prune(max_size: str | None, days: float | None) -> None:
 
 @cache.command()
 def clear() -> None:
-    """Remove everything that no running build is at."""
+    """Remove everything that no running build uses."""
     from curator.cache import Cache
 
     _tell_removed(Cache.find().clear())

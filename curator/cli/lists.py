@@ -39,7 +39,7 @@ def mixes(catalog_folder: Path | None) -> None:
         tell(f"{name}  {file}")
 
 
-@click.command()
+@click.command(short_help="Print the JSON schema of mixes or cards.")
 @click.argument("what", type=click.Choice(["mix", "card"]), default="mix")
 def schema(what: str) -> None:
     """Print the JSON schema of mixes (or cards), for editors that check YAML as it is written."""

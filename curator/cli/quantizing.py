@@ -25,12 +25,18 @@ if TYPE_CHECKING:
     from curator.quantize.run import Prepared
 
 
-@click.command()
+@click.command(short_help="Quantize a model, calibrated on a build.")
 @click.argument("build", type=click.Path(path_type=Path))
 @click.option("--model", required=True, help="The model: a folder or a hub id, in 16 or 32 bits, as safetensors.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder to write; needed unless --dry-run.")
 @click.option("--recipe", help="A shipped recipe or a file. Default: w4a16-awq for mixtures of experts, w4a16-dense-awq else.")
-@click.option("--calibrate-experts", type=click.Choice(["all", "routed"]), default="all", show_default=True, help="Whose tokens shape each expert.")
+@click.option(
+    "--calibrate-experts",
+    type=click.Choice(["all", "routed"]),
+    default="all",
+    show_default=True,
+    help="all: every expert sees every token; routed: only those its router sends.",
+)
 @click.option("--samples", type=click.IntRange(1), help="Calibrate on no more than this many samples of the build.")
 @click.option("--device", help="Where to run: cpu, cuda. Default: the first accelerator, or the CPU.")
 @click.option("--gpus", type=click.IntRange(1), default=1, show_default=True, help="Calibrate on so many GPUs at once, each on its share of the samples.")
@@ -162,7 +168,7 @@ def _kind(*, ledger_only: bool) -> dict[str, Any]:
     return {"marker": checkpoint.MANIFEST, "what": "quantized model"}
 
 
-@click.command()
+@click.command(short_help="Compare a written model with its source.")
 @click.argument("folder", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--source", required=True, help="The model that it was made of: a folder or a hub id.")
 @json_option

@@ -21,7 +21,7 @@ DIGEST = re.compile(r"[0-9a-f]{40,}")
 LISTED = 10  # documents gained and lost that are printed
 
 
-@click.command()
+@click.command(short_help="Check the files and gates of a finished build.")
 @build_argument
 @click.option("--require", type=click.Path(path_type=Path), help="More gates: a mix, or a file with its `require`.")
 @json_option
@@ -45,7 +45,7 @@ def check(folder: Path, require: Path | None, as_json: bool) -> None:
         sys.exit(ANSWER_IS_NO)
 
 
-@click.command()
+@click.command(short_help="Work out again what a build says of itself.")
 @build_argument
 @click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="Check the build against this lock too.")
 @json_option
@@ -68,7 +68,7 @@ def verify(folder: Path, lock_file: Path | None, as_json: bool) -> None:
         sys.exit(ANSWER_IS_NO)
 
 
-@click.command()
+@click.command(short_help="Write the reports of a build again.")
 @build_argument
 @against_option
 @retry_budget_option
@@ -85,7 +85,7 @@ def report(folder: Path, against: tuple[str, ...], retry_budget: float | None) -
     tell(f"{folder}/report.html")
 
 
-@click.command()
+@click.command(short_help="Compare two builds.")
 @click.argument("a", metavar="A", type=click.Path(path_type=Path))
 @click.argument("b", metavar="B", type=click.Path(path_type=Path))
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write the comparison as a page to this file.")

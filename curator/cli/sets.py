@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@click.command()
+@click.command(short_help="Turn a mix into a calibration set.")
 @click.argument("mix")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder to write; default: builds/NAME_OF_THE_MIX.")
 @click.option("--jobs", "-j", type=click.IntRange(1, 64), help="Workers that pull and tokenize; the result does not depend on it.")
@@ -102,7 +102,7 @@ def build(
     _print_build(target, manifest, artifact.read_coverage(target))
 
 
-@click.command()
+@click.command(short_help="Show what a build would take.")
 @click.argument("mix")
 @click.option("--tokenizer", help="Another tokenizer than the mix names.")
 @allow_path_option
@@ -161,7 +161,7 @@ def plan(
     tell(f"\n{total}; tokenizer {made.tokenizer['id']}; plan {made.fingerprint}")
 
 
-@click.command()
+@click.command(short_help="Report every problem of a mix at once.")
 @click.argument("mix")
 @catalog_option
 def validate(mix: str, catalog_folder: Path | None) -> None:
@@ -177,7 +177,7 @@ def validate(mix: str, catalog_folder: Path | None) -> None:
     tell(f"{draft.file}: good; {count} source{'s' * (count != 1)}, {samples}")
 
 
-@click.command()
+@click.command(short_help="Read a build: its summary, or one sample as text.")
 @build_argument
 @click.argument("sample", type=int, required=False)
 @click.option("--documents", type=click.IntRange(1), default=None, help="Show no more than this many documents of the sample.")

@@ -102,6 +102,16 @@ def test_interrupted_each_command_says_what_it_leaves(command: str, said: str, r
     assert err.strip() == f"error: {said}"
 
 
+@pytest.mark.parametrize("group", [[], ["cache"]])
+def test_a_list_of_commands_has_each_on_a_line_of_its_own(group: list[str], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(*group, "--help")
+    listed = out.partition("Commands:\n")[2].splitlines()
+    commands = cli.cli.commands if not group else vars(cli.cli.commands["cache"])["commands"]
+    assert (code, [line.split()[0] for line in listed]) == (0, sorted(commands))
+    assert all(line.endswith(".") and not line.endswith("...") for line in listed)
+
+
 def test_the_time_left_is_of_the_work_at_hand() -> None:
     """Two kinds of work with as many steps: the second is not done because the first was; and its steps take minutes."""
     from curator.cli.quantizing import on_bar, step_bar
