@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator import plugins
+from curator import network, plugins
 from curator.coverage.overlap import Item
 from curator.data import Where
-from curator.errors import UsageError
+from curator.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,19 +17,27 @@ if TYPE_CHECKING:
 HUB = re.compile(r"(?P<dataset>[\w.-]+/[\w.-]+)(@(?P<subset>[\w.-]+))?(:(?P<split>[\w.-]+))?")
 
 
-def items(benchmarks: Sequence[str]) -> Iterator[Item]:
-    """Every row of every benchmark as one text. A benchmark is a file or folder (jsonl, json, csv, parquet), or
-    ``ORG/NAME[@CONFIGURATION][:SPLIT]`` on the hub, split ``test`` where none is given. Raises UsageError, SourceError."""
+def items(benchmarks: Sequence[str], *, budget: network.Budgets) -> Iterator[Item]:
+    """Every row of every benchmark as one text; ``budget`` makes the one of a benchmark. A benchmark is a file or folder (jsonl, json,
+    csv, parquet), or ``ORG/NAME[@CONFIGURATION][:SPLIT]`` on the hub, split ``test`` where none is given. Raises UsageError, SourceError."""
     for name in benchmarks:
+        option = f"--against {name}"
         adapter, where = _where(name)
-        found = plugins.load("adapters", adapter)
-        count = 0
-        for row in found.rows(where, found.resolve(where, memo={}), seed="0", sampling="head"):
-            if text := "\n".join(_texts(row.values)):
-                count += 1
-                yield Item(name, row.key, text)
-        if not count:
-            raise UsageError(f"--against {name}: not a row with text in it; name a file of rows, or another split")
+        with network.spending(budget(option)):
+            try:
+                found = list(_read(name, adapter, where))
+            except SourceError as error:
+                raise SourceError(f"{option}: {error}") from None
+        if not found:
+            raise UsageError(f"{option}: not a row with text in it; name a file of rows, or another split")
+        yield from found
+
+
+def _read(name: str, adapter: str, where: Where) -> Iterator[Item]:
+    reader = plugins.load("adapters", adapter)
+    for row in reader.rows(where, reader.resolve(where, memo={}), seed="0", sampling="head"):
+        if text := "\n".join(_texts(row.values)):
+            yield Item(name, row.key, text)
 
 
 def _where(name: str) -> tuple[str, Where]:

@@ -28,6 +28,7 @@ FORMAT = "curate-build/1"
 ROWS_PER_FILE = 4096
 MANIFEST, COVERAGE = "manifest.json", "coverage.json"
 MOST_FAULTS = 5  # of one file that are told one by one
+TAKE_ANEW = "take the build from where it was made, or build again"  # what to do about one that is damaged
 NEEDED = (COVERAGE, "coverage/tokens.parquet", "documents.parquet", "quarantine.jsonl", "samples.parquet")
 
 
@@ -140,7 +141,7 @@ def read_json(file: Path) -> Any:
     except FileNotFoundError:
         raise NotABuild(f"{file.parent}: no {file.name} there; name a folder that `curate build` wrote") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise NotABuild(f"{file}: cannot be read: {error}") from None
+        raise NotABuild(f"{file}: cannot be read: {error}; see that you may read it, or {TAKE_ANEW}") from None
     return value
 
 
@@ -242,7 +243,7 @@ class Damaged(UsageError):
 
     def __init__(self, folder: Path, faults: Sequence[str]) -> None:
         self.faults = list(faults)
-        super().__init__(f"{folder} is not as its manifest says:\n" + "\n".join(f"* {f}" for f in faults))
+        super().__init__(f"{folder} is not as its manifest says:\n" + "\n".join(f"* {f}" for f in faults) + f"\n{TAKE_ANEW}")
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -252,10 +253,10 @@ def manifest(folder: Path) -> dict[str, Any]:
     value = read_json(folder / MANIFEST)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         found = value.get("format") if isinstance(value, dict) else None
-        raise NotABuild(f"{folder}: format {found!r}, this version reads {FORMAT!r}")
+        raise NotABuild(f"{folder}: format {found!r}, this version reads {FORMAT!r}; {TAKE_ANEW}")
     if wrong := _misshapen(value):
         told = "; ".join(wrong[:MOST_FAULTS])
-        raise NotABuild(f"{folder / MANIFEST}: not as `curate build` writes it: {told}; take the build from where it was made, or build again")
+        raise NotABuild(f"{folder / MANIFEST}: not as `curate build` writes it: {told}; {TAKE_ANEW}")
     return value
 
 

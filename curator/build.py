@@ -221,7 +221,7 @@ def build(
 ) -> dict[str, Any]:
     """Write the build folder of a plan and return its manifest; ``against`` names benchmarks whose overlap is reported.
     Raises SourceError, ShortfallError, UsageError."""
-    started = time.monotonic()
+    started, care = time.monotonic(), care or Care()
     artifact.refuse_target(out, force=force)
     fillings, counts = draw(plan, encoder, jobs=jobs, progress=progress, care=care)
     refuse_short(plan, fillings, allow_short=allow_short)
@@ -230,7 +230,7 @@ def build(
     del fillings  # and with them all documents that found no place
     give_back_memory()
     contents = measurable(samples, encoder, facts, jobs=jobs)
-    tables = contents.tables(against=against)
+    tables = contents.tables(against=against, budget=care.budget)
     refuse_gates(tables["gates"], allow_short=allow_short)
     with artifact.new_folder(out, force=force) as folder:
         artifact.write_data(folder, samples)

@@ -17,11 +17,9 @@ from curator.data import Resolved
 from curator.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from curator.plan import Plan, Stream
-
-    Budgets = Callable[[str], network.Budget]  # the one of each source, by its name
 
 FORMAT: Literal["curate-lock/1"] = "curate-lock/1"
 MAX_BYTES = 64 << 20
@@ -95,7 +93,7 @@ def write(file: Path, lock: Lock) -> None:
         raise UsageError(f"{file}: cannot be written: {error.strerror}; name another place with --lock") from None
 
 
-def made(plan: Plan, *, budgets: Budgets) -> Lock:
+def made(plan: Plan, *, budgets: network.Budgets) -> Lock:
     """The lock of a plan. Asks for the hashes of its files, at the cost of each source. Raises SourceError for all sources together."""
     sources: dict[str, Locked] = {}
     errors: list[SourceError] = []
@@ -127,7 +125,7 @@ def made(plan: Plan, *, budgets: Budgets) -> Lock:
     )
 
 
-def digests(stream: Stream, resolved: Resolved, *, budgets: Budgets) -> Mapping[str, str]:
+def digests(stream: Stream, resolved: Resolved, *, budgets: network.Budgets) -> Mapping[str, str]:
     """The hashes of a stream's files, where its adapter can tell them without reading them. Raises SourceError."""
     adapter = plugins.load("adapters", stream.source.card.adapter)
     with network.spending(budgets(stream.source.name)):
@@ -162,7 +160,7 @@ def refuse_mix(lock: Lock, name: str, text: str, streams: Mapping[str, Stream]) 
     _refuse(faults, "renew the lock with `curate lock`, or build without --frozen")
 
 
-def refuse_plan(lock: Lock, plan: Plan, *, budgets: Budgets) -> None:
+def refuse_plan(lock: Lock, plan: Plan, *, budgets: network.Budgets) -> None:
     """Raise NotAsLocked where what was found is not what was locked, with each thing that differs. Raises SourceError."""
     faults = list(_differences(lock.tokenizer, plan.tokenizer, "tokenizer")) + list(_differences(lock.plugins, used(plan), ""))
     for key, locked in lock.sources.items():
@@ -174,7 +172,7 @@ def refuse_plan(lock: Lock, plan: Plan, *, budgets: Budgets) -> None:
     _refuse(faults, "bring back what was locked, or take what there is with --update")
 
 
-def _changed(locked: Locked, plan: Plan, key: str, budgets: Budgets) -> str:
+def _changed(locked: Locked, plan: Plan, key: str, budgets: network.Budgets) -> str:
     hashes = digests(plan.streams[key], plan.resolved[key], budgets=budgets)
     names = [n for n, digest in locked.files.items() if hashes.get(n) != digest]
     names += [n for n in hashes if n not in locked.files]

@@ -29,6 +29,8 @@ from curator.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    Budgets = Callable[[str], "Budget"]  # the one of each source, by its name
+
 BUDGET = 300.0  # seconds that a source may lose to failures, where CURATE_RETRY_BUDGET says nothing else
 IDLE = 30.0  # seconds without a byte, or until all headers are there
 STEP = 0.5  # seconds of waiting for a byte, after which we see whether anybody still wants it

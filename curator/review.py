@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curator import against as benchmarks
-from curator import artifact, coverage, mix, report
+from curator import artifact, coverage, mix, network, report
 from curator import plan as planning
 from curator.coverage import compare, overlap
 
@@ -37,11 +37,11 @@ class Contents:
     vocabulary: pl.DataFrame
     facts: Mapping[str, Any]
 
-    def tables(self, *, against: Sequence[str] = ()) -> coverage.Tables:
-        """Every table of coverage.json; with ``against``, the overlap with these benchmarks as well."""
+    def tables(self, *, against: Sequence[str] = (), budget: network.Budgets = network.Budget) -> coverage.Tables:
+        """Every table of coverage.json; with ``against``, the overlap with these benchmarks as well, each read within its ``budget``."""
         found = coverage.measure(self.documents, self.samples, self.ids, self.facts)
         found["gates"] = coverage.gates(found, required=self.facts["required"])
-        return found | (overlap.find(self.documents, benchmarks.items(against)) if against else {})
+        return found | (overlap.find(self.documents, benchmarks.items(against, budget=budget)) if against else {})
 
 
 def write(folder: Path, contents: Contents, tables: coverage.Tables) -> None:
@@ -60,11 +60,11 @@ def read(folder: Path) -> Contents:
     return Contents(tables.documents, tables.samples, tables.data["input_ids"].explode().to_numpy(), tables.vocabulary, facts)
 
 
-def again(folder: Path, *, against: Sequence[str] = ()) -> coverage.Tables:
+def again(folder: Path, *, against: Sequence[str] = (), budget: network.Budgets = network.Budget) -> coverage.Tables:
     """Write the reports of a build again, from the folder alone; the folder is replaced whole, with a manifest of what it then
     holds. Raises NotABuild, Damaged, and what reading the benchmarks raises."""
     contents = read(folder)
-    tables = contents.tables(against=against)
+    tables = contents.tables(against=against, budget=budget)
     data = [name for name in contents.facts["files"] if name.startswith("data/")]
     with artifact.new_folder(folder, force=True, otherwise="copy the build to where you may write, and name the copy") as fresh:
         (fresh / "data").mkdir()

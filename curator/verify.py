@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curator import artifact, coverage, mix, offline
 from curator import plan as planning
@@ -22,29 +22,37 @@ if TYPE_CHECKING:
     from curator.lock import Lock
 
 Manifest = Mapping[str, Any]
-CHECKS = ["files", "tables", "mix", "samples", "positions", "texts", "sources", "rows", "coverage"]
 FOREIGN = frozenset({"overlap", "overlap_benchmarks"})  # tables that need the benchmarks
 
 
-def faults(folder: Path, manifest: Manifest, *, lock: Lock | None = None) -> list[str]:
-    """All that is wrong with a build, a line each; nothing where it holds. Where its files are not those of the manifest or its tables
-    do not fit each other, only that. Raises UsageError where a file may not be read."""
+class Verified(NamedTuple):
+    """What was checked, by name, and all that is wrong, a line each; nothing where the build holds."""
+
+    checks: list[str]
+    faults: list[str]
+
+
+def verified(folder: Path, manifest: Manifest, *, lock: Lock | None = None) -> Verified:
+    """Check a build. Where its files are not those of the manifest or its tables do not fit each other, only that. Raises UsageError
+    where a file may not be read."""
+    first = ["files", "tables"]
     try:
         tables = artifact.read_tables(folder, manifest)
     except artifact.Damaged as error:
-        return error.faults
-    checks: tuple[Callable[[], Iterator[str]], ...] = (
-        lambda: _mix(manifest, tables),
-        lambda: _samples(manifest, tables),
-        lambda: _positions(tables),
-        lambda: _texts(tables.documents),
-        lambda: _turns(tables.documents),
-        lambda: _sources(manifest, tables),
-        lambda: _rows(manifest, folder / "quarantine.jsonl"),
-        lambda: _coverage(folder, manifest, tables),
-        lambda: _lock(manifest, lock),
-    )
-    return [fault for check in checks for fault in check()]
+        return Verified(first, error.faults)
+    checks: dict[str, Callable[[], Iterator[str]]] = {
+        "mix": lambda: _mix(manifest, tables),
+        "samples": lambda: _samples(manifest, tables),
+        "positions": lambda: _positions(tables),
+        "texts": lambda: _texts(tables.documents),
+        "turns": lambda: _turns(tables.documents),
+        "sources": lambda: _sources(manifest, tables),
+        "rows": lambda: _rows(manifest, folder / "quarantine.jsonl"),
+        "coverage": lambda: _coverage(folder, manifest, tables),
+    }
+    if lock is not None:
+        checks["lock"] = lambda: _lock(manifest, lock)
+    return Verified([*first, *checks], [fault for check in checks.values() for fault in check()])
 
 
 def _mix(manifest: Manifest, tables: Tables) -> Iterator[str]:
@@ -239,9 +247,7 @@ def _copies(folder: Path, noted: coverage.Tables) -> Iterator[str]:
             yield f"coverage/{name}.parquet is not the table {name} of coverage.json"
 
 
-def _lock(manifest: Manifest, lock: Lock | None) -> Iterator[str]:
-    if lock is None:
-        return
+def _lock(manifest: Manifest, lock: Lock) -> Iterator[str]:
     if manifest["mix"]["sha256"] != lock.mix["sha256"]:
         yield "the lock is of another mix"
     if manifest["fingerprint"] != lock.fingerprint:

@@ -293,7 +293,7 @@ def _said(error: Exception, where: Where, commit: str | None) -> str:
     gone = f"a file of commit {commit} is gone ({_first_line(error)}); take what there is with --update, if it is locked"
     sayings: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
         (SourceError, str(error)),
-        (network.GaveUp, f"{error}; try again later (what is there is kept), or give it more time with --retry-budget"),
+        (network.GaveUp, f"{error}; try again later, or give it more time with --retry-budget"),
         (errors.GatedRepoError, f"gated; accept its terms at {page} and {login}"),
         ((errors.RevisionNotFoundError, FileNotFoundError) if commit else (), gone),
         (errors.RevisionNotFoundError, f"no revision {where.revision!r}; mend `revision`, or leave it out for main"),

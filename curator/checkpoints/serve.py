@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,13 +45,8 @@ class Script:
         options = _lines(self.command)
         said = [f"{self.family}, {self.kind}: {'; '.join(self.stored)}", f"loads in: {', '.join(self.servers)}"]
         said += [f"not in: {self.not_for}"] if self.not_for else []
-        comments = "\n".join(f"# {_in_one_line(line)}" for line in [*said, *self.notes])  # a config cannot end a comment
-        return "#!/usr/bin/env bash\n" + comments + "\nset -euo pipefail\n" + " \\\n  ".join(["exec " + options[0], *options[1:]]) + "\n"
-
-
-def _in_one_line(text: str) -> str:
-    """Without line ends, and without what drives a terminal."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
+        comments = "\n".join(f"# {' '.join(line.split())}" for line in [*said, *self.notes])  # a config cannot end a comment
+        return "#!/usr/bin/env bash\n" + comments + "\nset -euo pipefail\n" + " \\\n  ".join(["exec " + options[0], *options[1:]])
 
 
 def _lines(command: tuple[str, ...]) -> list[str]:
@@ -58,10 +54,17 @@ def _lines(command: tuple[str, ...]) -> list[str]:
     lines = [""]
     for word in command:
         if word.startswith("--"):
-            lines.append(shlex.quote(word))
+            lines.append(_quoted(word))
         else:
-            lines[-1] = f"{lines[-1]} {shlex.quote(word)}".strip()
+            lines[-1] = f"{lines[-1]} {_quoted(word)}".strip()
     return lines
+
+
+def _quoted(word: str) -> str:
+    """A word for bash; one that does not print is told by its bytes, so that the script can be shown."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(c if c.isprintable() and c not in "\\'" else "".join(f"\\x{b:02x}" for b in os.fsencode(c)) for c in word) + "'"
 
 
 def script(model: Path, *, gpus: int | None = None) -> Script:

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import traceback
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -14,6 +14,9 @@ from curator import __version__
 from curator.cli import checkpoints, keeping, lists, quantizing, reviewing, sets
 from curator.cli.output import guarded, printable
 from curator.errors import BUG, INTERRUPTED, CurateError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,9 +30,9 @@ def cli() -> None:
 
 COMMANDS = (
     *(sets.build, sets.plan, sets.validate, sets.show),
-    *(reviewing.check, reviewing.report, reviewing.diff),
+    *(reviewing.check, reviewing.verify, reviewing.report, reviewing.diff),
     *(lists.sources, lists.mixes, lists.schema),
-    *(keeping.lock_command, keeping.verify, keeping.cache),
+    *(keeping.lock_command, keeping.cache),
     *(quantizing.quantize, quantizing.verify_checkpoint),
     *(checkpoints.dequantize, checkpoints.stitch, checkpoints.serve_script),
 )
@@ -39,7 +42,7 @@ for command in COMMANDS:
 
 # What an interrupted command leaves, where that is more to say than that it was interrupted.
 LEFT = {
-    "build": "no build was written, what was pulled is kept: the next run goes on from there",
+    "build": "no build was written: the next run goes on from what is in the cache",
     "quantize": "nothing was written: the next run starts anew",
     **dict.fromkeys(("dequantize", "stitch"), "finished files are kept in the folder .NAME.unfinished beside --out: the next run goes on from there"),
 }
@@ -64,8 +67,7 @@ def _outcome() -> int:
         error.show()
         return UsageError.exit_code
     except (click.Abort, KeyboardInterrupt):
-        command = next((a for a in sys.argv[1:] if not a.startswith("-")), "")
-        _fail("; ".join(("interrupted", *filter(None, [LEFT.get(command)]))))
+        _fail("; ".join(("interrupted", *filter(None, [_left(sys.argv[1:])]))))
         return INTERRUPTED
     except SystemExit as stop:
         return int(stop.code or 0)
@@ -73,6 +75,13 @@ def _outcome() -> int:
         _fail(f"a bug in curate; the details are in {_crash_file()}: please report it with that file")
         return BUG
     return 0
+
+
+def _left(arguments: Sequence[str]) -> str | None:
+    command = next((a for a in arguments if not a.startswith("-")), "")
+    if command == "build" and {"--no-cache", "--offline"}.intersection(arguments):
+        return "no build was written: the next run starts anew"
+    return LEFT.get(command)
 
 
 def _fail(message: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.options import a_number, json_option
-from curator.cli.output import print_json, say
+from curator.cli.output import print_json, printable, say, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ shard_option = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Turn an FP8 checkpoint into 16 bit.")
 @click.argument("model", type=click.Path(path_type=Path))
 @out_option
 @click.option("--dtype", default="bfloat16", show_default=True, type=click.Choice(["bfloat16", "float16"]), help="The 16-bit type to write.")
@@ -37,10 +37,10 @@ def dequantize(model: Path, target: Path, dtype: str, device: str, shard_size: f
     if as_json:
         print_json(_summary(manifest, target))
         return
-    click.echo(f"{target}: {manifest['dequantized']:,} weights in {dtype}, {manifest['copied']:,} tensors as they were")
+    tell(f"{target}: {manifest['dequantized']:,} weights in {dtype}, {manifest['copied']:,} tensors as they were")
 
 
-@click.command()
+@click.command(short_help="Make one mixed-precision model of two.")
 @click.option("--base", type=click.Path(path_type=Path), required=True, help="The original: FP8 with block scales, or 16 bit.")
 @click.option("--experts", type=click.Path(path_type=Path), required=True, help="The same model with quantized experts (compressed-tensors, packed integers).")
 @out_option
@@ -58,10 +58,10 @@ def stitch(base: Path, experts: Path, target: Path, shard_size: float, force: bo
     if as_json:
         print_json(_summary(manifest, target))
         return
-    click.echo(f"{target}: {', '.join(f'{n:,} from {what}' for what, n in manifest['counts'].items())}")
+    tell(f"{target}: {', '.join(f'{n:,} from {what}' for what, n in manifest['counts'].items())}")
 
 
-@click.command()
+@click.command(short_help="Print the vLLM command for a checkpoint.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--gpus", type=click.IntRange(1), help="Tensor parallel size; default: the family's.")
 @json_option
@@ -75,7 +75,7 @@ def serve_script(model: Path, gpus: int | None, as_json: bool) -> None:
     if as_json:
         print_json(asdict(made))
         return
-    click.echo(made.text(), nl=False)
+    tell(made.text())
 
 
 def _summary(manifest: dict[str, Any], target: Path) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _report() -> Callable[[str, int, int], None]:
         share = done / total if total else 1.0
         line = f"{share:4.0%}  {done / 1e9:,.1f} of {total / 1e9:,.1f} GB; {name}"
         if sys.stderr.isatty():
-            click.echo(f"\r{line}\033[K", err=True, nl=done >= total)
+            click.echo(f"\r{printable(line)}\033[K", err=True, nl=done >= total)
         else:
             say(line)
 

@@ -1,17 +1,16 @@
-"""Commands over what is kept between builds: locks and the cache; and whether a finished build still holds."""
+"""Commands over what is kept between builds: locks and the cache."""
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.options import a_number, catalog_option, find_catalog, json_option
-from curator.cli.output import print_json, print_table, printable, say
-from curator.errors import ANSWER_IS_NO, UsageError
+from curator.cli.options import a_number, allow_path_option, catalog_option, find_catalog, json_option, retry_budget_option
+from curator.cli.output import print_json, print_table, say, tell
+from curator.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +47,7 @@ def allow(folders: Sequence[Path]) -> None:
 
 
 def tidy(care: Care) -> None:
-    """After a build: say what failures cost, and keep the cache within its size."""
+    """Once all is asked for: say what failures cost, and keep the cache within its size."""
     from curator.cache import size_limit
 
     if lost := care.lost():
@@ -98,7 +97,13 @@ def refuse_unknown(update: Sequence[str], file: Path, catalog: Catalog) -> None:
             raise UsageError(f"--update {name}: {file} has no such source; {hint}")
 
 
-def beside_lock(care: Care, plan: Plan) -> Iterator[str]:
+def tell_notes(care: Care, plan: Plan) -> None:
+    """What a reader must know of a plan."""
+    for note in (*plan.notes, *_beside_lock(care, plan)):
+        say(f"note: {note}")
+
+
+def _beside_lock(care: Care, plan: Plan) -> Iterator[str]:
     """What a build takes that its lock does not say."""
     for key, stream in () if plan.offline else plan.streams.items():
         if care.lock and not care.update and _licensed(care.locked(stream), stream) != _licensed(plan.resolved[key], stream):
@@ -124,15 +129,22 @@ def renew(place: Path, old: Lock | None, new: Lock) -> None:
         say(f"  {line}")
 
 
-@click.command("lock")
+@click.command("lock", short_help="Write down what a mix means today.")
 @click.argument("mix")
 @click.option("--update", multiple=True, metavar="SOURCE", help="Renew only this source (may be given again); default: all.")
 @click.option("--tokenizer", help="Another tokenizer than the mix names.")
 @click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="The file to write; default: MIX with the ending .lock.")
-@click.option("--retry-budget", type=click.FloatRange(0, 86400), callback=a_number, help="Seconds that each source may lose to failed requests; default 300.")
+@allow_path_option
+@retry_budget_option
 @catalog_option
 def lock_command(
-    mix: str, update: tuple[str, ...], tokenizer: str | None, lock_file: Path | None, retry_budget: float | None, catalog_folder: Path | None
+    mix: str,
+    update: tuple[str, ...],
+    tokenizer: str | None,
+    lock_file: Path | None,
+    allow_path: tuple[Path, ...],
+    retry_budget: float | None,
+    catalog_folder: Path | None,
 ) -> None:
     """Write down what a mix means today: commit, licence, files with their hashes, tokenizer. Builds then take just that."""
     from curator import build as building
@@ -142,11 +154,13 @@ def lock_command(
     file = catalog.mix_file(mix)
     place = lock_place(file, lock_file)
     refuse_unknown(update, file, catalog)
+    allow(allow_path)
     care = careful(no_cache=False, retry_budget=retry_budget)
     care = locked(care, place if update else None, frozen=False, update=update)
     say(f"reading {file.name}, finding its sources")
     plan, _ = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
     renew(place, _readable(place), lock.made(plan, budgets=care.budget))
+    tidy(care)
 
 
 def _readable(place: Path) -> Lock | None:
@@ -159,32 +173,7 @@ def _readable(place: Path) -> Lock | None:
         return None
 
 
-@click.command()
-@click.argument("folder", metavar="BUILD", type=click.Path(path_type=Path))
-@click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="Check the build against this lock too.")
-@json_option
-def verify(folder: Path, lock_file: Path | None, as_json: bool) -> None:
-    """Go through a build as if it came from a stranger: every file, table and document, and every number that they give again; the
-    reference of the build folder has the list. Code 1 where something is wrong."""
-    from curator import artifact, lock
-    from curator import verify as verifying
-
-    manifest = artifact.manifest(folder)
-    faults = verifying.faults(folder, manifest, lock=lock.read(lock_file) if lock_file else None)
-    if as_json:
-        print_json({"ok": not faults, "checks": [*verifying.CHECKS, *["lock"] * bool(lock_file)], "faults": faults})
-    else:
-        for fault in faults:
-            click.echo(printable(f"wrong: {fault}"))
-        if not faults:
-            click.echo(
-                f"{folder}: {manifest['samples']:,} samples, {manifest['documents']:,} documents, {len(manifest['files'])} files: all as the manifest says"
-            )
-    if faults:
-        sys.exit(ANSWER_IS_NO)
-
-
-@click.group()
+@click.group(short_help="List, prune or clear what was pulled.")
 def cache() -> None:
     """What was pulled and tokenized, kept for the next build: list it, prune it, clear it.
 
@@ -205,10 +194,10 @@ def list_kept(as_json: bool) -> None:
         print_json({"folder": str(store.folder), "bytes": size, "entries": [_facts(k) for k in found]})
         return
     _print_kept(found)
-    click.echo(f"{len(found)} streams, {_size(size)} in {store.folder}")
+    tell(f"{len(found)} streams, {_size(size)} in {store.folder}")
 
 
-@cache.command()
+@cache.command(short_help="Remove what was unused for longest.")
 @click.option("--max-size", help="Keep no more than this, such as 5G; default: CURATE_CACHE_SIZE, or 10G.")
 @click.option("--unused", "days", type=click.FloatRange(0), callback=a_number, help="Also remove what no build used for so many days.")
 def prune(max_size: str | None, days: float | None) -> None:
@@ -221,7 +210,7 @@ def prune(max_size: str | None, days: float | None) -> None:
 
 @cache.command()
 def clear() -> None:
-    """Remove everything that no running build is at."""
+    """Remove everything that no running build uses."""
     from curator.cache import Cache
 
     _tell_removed(Cache.find().clear())
@@ -230,7 +219,7 @@ def clear() -> None:
 def _tell_removed(gone: Sequence[Kept | Answer]) -> None:
     from curator.cache import Kept
 
-    click.echo(f"removed {sum(isinstance(k, Kept) for k in gone)} streams, {_size(sum(k.bytes for k in gone))}")
+    tell(f"removed {sum(isinstance(k, Kept) for k in gone)} streams, {_size(sum(k.bytes for k in gone))}")
 
 
 def _facts(kept: Kept) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from curator.cli.options import catalog_option, find_catalog, json_option
-from curator.cli.output import print_json
+from curator.cli.output import print_json, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,11 +24,11 @@ def sources(name: str | None, catalog_folder: Path | None, as_json: bool) -> Non
     if as_json:
         print_json([c.model_dump(mode="json") for c in cards])
     elif name:
-        click.echo(catalog.card_files[name].read_text(encoding="utf-8"), nl=False)
+        tell(catalog.card_files[name].read_text(encoding="utf-8").rstrip("\n"))
     else:
         width = max(len(c.name) for c in cards)
         for card in cards:
-            click.echo(f"{card.name:<{width}}  {card.place}  [{card.category}]")
+            tell(f"{card.name:<{width}}  {card.place}  [{card.category}]")
 
 
 @click.command()
@@ -36,10 +36,10 @@ def sources(name: str | None, catalog_folder: Path | None, as_json: bool) -> Non
 def mixes(catalog_folder: Path | None) -> None:
     """List the mixes there are."""
     for name, file in sorted(find_catalog(catalog_folder).mix_files.items()):
-        click.echo(f"{name}  {file}")
+        tell(f"{name}  {file}")
 
 
-@click.command()
+@click.command(short_help="Print the JSON schema of mixes or cards.")
 @click.argument("what", type=click.Choice(["mix", "card"]), default="mix")
 def schema(what: str) -> None:
     """Print the JSON schema of mixes (or cards), for editors that check YAML as it is written."""

@@ -70,7 +70,13 @@ def guarded() -> Iterator[None]:
 
 
 def say(line: str) -> None:
+    """A line on standard error."""
     click.echo(printable(line), err=True)
+
+
+def tell(text: str = "", *, bold: bool = False) -> None:
+    """Text on standard output, where nothing but this, ``print_json`` and ``print_table`` writes."""
+    click.secho(printable(text), bold=bold or None)
 
 
 def printable(text: str) -> str:
@@ -81,8 +87,10 @@ def printable(text: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    """JSON on standard output. Halves of surrogate pairs, as in file names that are not UTF-8, are escaped as JSON does it."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode())
+    """JSON on standard output. What does not print is escaped as JSON does it: what drives a terminal, and halves of surrogate pairs,
+    as in file names that are not UTF-8."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def print_table(words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
@@ -140,6 +148,6 @@ def _bar(samples: int | None) -> Iterator[Callable[[str, int, int], None]]:
         def advance(source: str, more: int, tokens: int) -> None:
             nonlocal done
             done += tokens
-            progress.update(task, advance=more, description=f"{source[:28]:<28}", tokens=done)
+            progress.update(task, advance=more, description=f"{printable(source)[:28]:<28}", tokens=done)
 
         yield advance

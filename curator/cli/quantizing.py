@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator.cli.options import json_option
-from curator.cli.output import print_json, print_table, say
+from curator.cli.output import print_json, print_table, printable, say, tell
 from curator.errors import ANSWER_IS_NO
 
 if TYPE_CHECKING:
@@ -25,12 +25,18 @@ if TYPE_CHECKING:
     from curator.quantize.run import Prepared
 
 
-@click.command()
+@click.command(short_help="Quantize a model, calibrated on a build.")
 @click.argument("build", type=click.Path(path_type=Path))
 @click.option("--model", required=True, help="The model: a folder or a hub id, in 16 or 32 bits, as safetensors.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder to write; needed unless --dry-run.")
 @click.option("--recipe", help="A shipped recipe or a file. Default: w4a16-awq for mixtures of experts, w4a16-dense-awq else.")
-@click.option("--calibrate-experts", type=click.Choice(["all", "routed"]), default="all", show_default=True, help="Whose tokens shape each expert.")
+@click.option(
+    "--calibrate-experts",
+    type=click.Choice(["all", "routed"]),
+    default="all",
+    show_default=True,
+    help="all: every expert sees every token; routed: only those its router sends.",
+)
 @click.option("--samples", type=click.IntRange(1), help="Calibrate on no more than this many samples of the build.")
 @click.option("--device", help="Where to run: cpu, cuda. Default: the first accelerator, or the CPU.")
 @click.option("--gpus", type=click.IntRange(1), default=1, show_default=True, help="Calibrate on so many GPUs at once, each on its share of the samples.")
@@ -148,9 +154,9 @@ def _show(facts: Mapping[str, Any], lines: Mapping[str, Any], headline: str, wan
     if wanted.as_json:
         print_json({**facts, "out": str(wanted.out)})
         return
-    click.echo(headline)
+    tell(headline)
     for name, value in lines.items():
-        click.echo(f"  {name}: {value}")
+        tell(f"  {name}: {value}")
 
 
 def _kind(*, ledger_only: bool) -> dict[str, Any]:
@@ -162,7 +168,7 @@ def _kind(*, ledger_only: bool) -> dict[str, Any]:
     return {"marker": checkpoint.MANIFEST, "what": "quantized model"}
 
 
-@click.command()
+@click.command(short_help="Compare a written model with its source.")
 @click.argument("folder", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--source", required=True, help="The model that it was made of: a folder or a hub id.")
 @json_option
@@ -177,10 +183,10 @@ def verify_checkpoint(folder: Path, source: str, as_json: bool) -> None:
     if as_json:
         print_json({"ok": not faults, "faults": faults})
     elif faults:
-        click.echo("\n".join(faults))
+        tell("\n".join(faults))
     else:
         good = "what was taken from it as it was has its bytes" if ours else "what was neither quantized nor smoothed has its bytes"
-        click.echo(f"{folder}: names, shapes, types and targets are those of {source}; {good}")
+        tell(f"{folder}: names, shapes, types and targets are those of {source}; {good}")
     if faults:
         sys.exit(ANSWER_IS_NO)
 
@@ -192,12 +198,12 @@ def _print_plan(plan: Mapping[str, Any], *, as_json: bool) -> None:
         print_json(plan)
         return
     for row in plan["quantized"]:
-        click.echo(f"{row['module']}\t{row['how']}")
+        tell(f"{row['module']}\t{row['how']}")
     for row in plan["smoothed"]:
-        click.echo(f"{row['layer']}\tsmoothed, balanced at {len(row['balanced'])}: {', '.join(row['balanced'][:3])}{', …' * (len(row['balanced']) > 3)}")
+        tell(f"{row['layer']}\tsmoothed, balanced at {len(row['balanced'])}: {', '.join(row['balanced'][:3])}{', …' * (len(row['balanced']) > 3)}")
     print_table(("quantized", "how"), ["modules"], [(k["module"], k["how"], f"{k['count']:,}") for k in kinds(plan["quantized"])])
     counts = f"{len(plan['quantized']):,} modules quantized, {len(plan['smoothed']):,} layers smoothed, {len(plan['left']):,} linear layers left"
-    click.echo(f"\n{plan['recipe']}: {counts}; {plan['calibration_samples']:,} samples to calibrate on, {plan['held_out_samples']:,} held out")
+    tell(f"\n{plan['recipe']}: {counts}; {plan['calibration_samples']:,} samples to calibrate on, {plan['held_out_samples']:,} held out")
 
 
 @contextmanager
@@ -216,7 +222,7 @@ def step_bar(**options: Any) -> Bar:
     """A bar of few, long steps: a layer may take minutes, where rich's own estimate forgets what is older than 30 s."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description:<32}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, speed_estimate_period=timedelta(days=7).total_seconds(), **options)
 
 
@@ -227,7 +233,7 @@ def on_bar(bar: Bar) -> Progress:
     def show(what: str, done: int, total: int) -> None:
         if done == 0:
             bar.reset(task, total=total)
-        bar.update(task, description=what[-32:], completed=done, total=total)
+        bar.update(task, description=printable(what)[-32:], completed=done, total=total)
 
     return show
 

@@ -1,4 +1,4 @@
-"""Commands for those who review a set: its gates, its reports, and what sets it apart from another."""
+"""Commands for those who review a set: whether it holds, its gates, its reports, and what sets it apart from another."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.options import against_option, build_argument, json_option
-from curator.cli.output import print_json, print_table
+from curator.cli.keeping import careful, tidy
+from curator.cli.options import against_option, build_argument, json_option, retry_budget_option
+from curator.cli.output import print_json, print_table, tell
 from curator.errors import ANSWER_IS_NO, UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ DIGEST = re.compile(r"[0-9a-f]{40,}")
 LISTED = 10  # documents gained and lost that are printed
 
 
-@click.command()
+@click.command(short_help="Check the files and gates of a finished build.")
 @build_argument
 @click.option("--require", type=click.Path(path_type=Path), help="More gates: a mix, or a file with its `require`.")
 @json_option
@@ -37,28 +38,54 @@ def check(folder: Path, require: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"ok": not failing, "files": files, "gates": gates})
     else:
-        click.echo(f"{files} files as the manifest says; {len(gates) - len(failing)} of {len(gates)} gates met")
+        tell(f"{files} files as the manifest says; {len(gates) - len(failing)} of {len(gates)} gates met")
         for line in failing:
-            click.echo(f"not met: {line}")
+            tell(f"not met: {line}")
     if failing:
         sys.exit(ANSWER_IS_NO)
 
 
-@click.command()
+@click.command(short_help="Work out again what a build says of itself.")
+@build_argument
+@click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="Check the build against this lock too.")
+@json_option
+def verify(folder: Path, lock_file: Path | None, as_json: bool) -> None:
+    """Go through a build as if it came from a stranger: every file, table and document, and every number that they give again; the
+    reference of the build folder has the list. Code 1 where something is wrong."""
+    from curator import artifact, lock
+    from curator import verify as verifying
+
+    manifest = artifact.manifest(folder)
+    checks, faults = verifying.verified(folder, manifest, lock=lock.read(lock_file) if lock_file else None)
+    if as_json:
+        print_json({"ok": not faults, "checks": checks, "faults": faults})
+    else:
+        for fault in faults:
+            tell(f"wrong: {fault}")
+        if not faults:
+            tell(f"{folder}: {manifest['samples']:,} samples, {manifest['documents']:,} documents, {len(manifest['files'])} files: all as the manifest says")
+    if faults:
+        sys.exit(ANSWER_IS_NO)
+
+
+@click.command(short_help="Write the reports of a build again.")
 @build_argument
 @against_option
-def report(folder: Path, against: tuple[str, ...]) -> None:
+@retry_budget_option
+def report(folder: Path, against: tuple[str, ...], retry_budget: float | None) -> None:
     """Write the reports of a build again, from its folder alone."""
     from curator import review
 
-    tables = review.again(folder, against=against)
+    care = careful(no_cache=True, retry_budget=retry_budget)
+    tables = review.again(folder, against=against, budget=care.budget)
+    tidy(care)
     for row in tables.get("overlap_benchmarks", ()):
         shared = f"share {row['ngram']} words in a row with {row['documents_overlapping']:,} documents"
-        click.echo(f"{row['benchmark']}: {row['items_overlapping']:,} of {row['items']:,} items {shared}")
-    click.echo(f"{folder}/report.html")
+        tell(f"{row['benchmark']}: {row['items_overlapping']:,} of {row['items']:,} items {shared}")
+    tell(f"{folder}/report.html")
 
 
-@click.command()
+@click.command(short_help="Compare two builds.")
 @click.argument("a", metavar="A", type=click.Path(path_type=Path))
 @click.argument("b", metavar="B", type=click.Path(path_type=Path))
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write the comparison as a page to this file.")
@@ -91,26 +118,25 @@ def _write(file: Path, text: str) -> None:
 def _print_comparison(found: Mapping[str, Any]) -> None:
     documents = found["documents"]
     if found["same"]:
-        click.echo(f"the same: {documents['shared']:,} documents in the same places")
+        tell(f"the same: {documents['shared']:,} documents in the same places")
         return
-    click.echo(f"a  {found['a']}\nb  {found['b']}")
+    tell(f"a  {found['a']}\nb  {found['b']}")
     _print_table("plan", found["plan"], {"field": "", "a": "a", "b": "b"})
     _print_table("sources", found["sources"], {"source": "", "a_revision": "a", "b_revision": "b", "a_tokens": "tokens a", "b_tokens": "tokens b"})
     for name in ("categories", "programming_languages", "natural_languages"):
         columns = {"name": "", "a_tokens": "tokens a", "b_tokens": "tokens b", "a_share": "share a", "b_share": "share b"}
         _print_table(name.replace("_", " "), found[name], columns)
     _print_table("gates met", found["gates"], {"name": "", "a": "a", "b": "b"})
-    click.echo(f"\ndocuments: {documents['shared']:,} in both, {documents['only_a']:,} only in a, {documents['only_b']:,} only in b")
+    tell(f"\ndocuments: {documents['shared']:,} in both, {documents['only_a']:,} only in a, {documents['only_b']:,} only in b")
     for sign, rows in (("-", found["lost"]), ("+", found["gained"])):
         for row in rows[:LISTED]:
-            head = "".join(c if c.isprintable() else " " for c in row["head"][:90])
-            click.echo(f"{sign} {row['source']} ({row['tokens']:,} tokens): {head}")
+            tell(f"{sign} {row['source']} ({row['tokens']:,} tokens): {' '.join(row['head'][:90].split())}")
 
 
 def _print_table(title: str, rows: list[dict[str, Any]], columns: Mapping[str, str]) -> None:
     if rows:
         numbers = [label for key, label in columns.items() if key.endswith(("tokens", "share"))]
-        click.echo()
+        tell()
         print_table([c for c in columns.values() if c not in numbers], numbers, [[_cell(k, r[k]) for k in columns] for r in rows], title=title)
 
 

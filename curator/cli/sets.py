@@ -7,16 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.keeping import allow, beside_lock, careful, lock_place, locked, refuse_unknown, renew, tidy
-from curator.cli.options import a_number, against_option, build_argument, catalog_option, find_catalog, json_option
-from curator.cli.output import print_json, print_table, progress_bar, say
+from curator.cli.keeping import allow, careful, lock_place, locked, refuse_unknown, renew, tell_notes, tidy
+from curator.cli.options import (
+    against_option,
+    allow_path_option,
+    build_argument,
+    catalog_option,
+    find_catalog,
+    frozen_option,
+    json_option,
+    lock_option,
+    retry_budget_option,
+    update_option,
+)
+from curator.cli.output import print_json, print_table, progress_bar, say, tell
 from curator.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@click.command()
+@click.command(short_help="Turn a mix into a calibration set.")
 @click.argument("mix")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder to write; default: builds/NAME_OF_THE_MIX.")
 @click.option("--jobs", "-j", type=click.IntRange(1, 64), help="Workers that pull and tokenize; the result does not depend on it.")
@@ -25,12 +36,12 @@ if TYPE_CHECKING:
 @click.option("--allow-short", is_flag=True, help="Accept categories and gates that the sources cannot fill.")
 @click.option("--force", is_flag=True, help="Replace the build that is there.")
 @against_option
-@click.option("--allow-path", multiple=True, type=click.Path(path_type=Path), help="Let the mix read local files there too, not only beside itself.")
-@click.option("--frozen", is_flag=True, help="Demand the lock of the mix, and take nothing but what it says.")
-@click.option("--update", multiple=True, is_flag=False, flag_value="*", metavar="[SOURCE]", help="After MIX: find SOURCE (or all) anew, and renew the lock.")
-@click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="The lock; default: MIX with the ending .lock.")
+@allow_path_option
+@frozen_option
+@update_option("Find this source (no name: all) anew and renew the lock.")
+@lock_option
 @click.option("--no-cache", is_flag=True, help="Keep nothing of what is pulled, and use nothing that was kept.")
-@click.option("--retry-budget", type=click.FloatRange(0, 86400), callback=a_number, help="Seconds that each source may lose to failed requests; default 300.")
+@retry_budget_option
 @catalog_option
 @json_option
 def build(
@@ -77,8 +88,7 @@ def build(
         else:
             say(f"reading {file.name}, finding its sources")
             plan, encoder = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
-        for note in (*plan.notes, *beside_lock(care, plan)):
-            say(f"note: {note}")
+        tell_notes(care, plan)
         renewed = lock.made(plan, budgets=care.budget) if update and place is not None else None
         workers = jobs or building.default_jobs()
         with progress_bar(plan.samples) as progress:
@@ -92,17 +102,39 @@ def build(
     _print_build(target, manifest, artifact.read_coverage(target))
 
 
-@click.command()
+@click.command(short_help="Show what a build would take.")
 @click.argument("mix")
 @click.option("--tokenizer", help="Another tokenizer than the mix names.")
+@allow_path_option
+@frozen_option
+@update_option("Show this source (no name: all) as it is now, whatever the lock says.")
+@lock_option
+@retry_budget_option
 @catalog_option
 @json_option
-def plan(mix: str, tokenizer: str | None, catalog_folder: Path | None, as_json: bool) -> None:
-    """Show what a build would take: sources, revisions, licences, samples and tokens owed. Reads no row."""
+def plan(
+    mix: str,
+    tokenizer: str | None,
+    allow_path: tuple[Path, ...],
+    frozen: bool,
+    update: tuple[str, ...],
+    lock_file: Path | None,
+    retry_budget: float | None,
+    catalog_folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what a build would take: sources, revisions, licences, samples and tokens owed. Where the mix has a lock, its commits.
+    Reads no row and writes no lock."""
     from curator import build as building
 
     catalog = find_catalog(catalog_folder)
-    made, _ = building.prepare(catalog.mix_file(mix), catalog, tokenizer=tokenizer)
+    file = catalog.mix_file(mix)
+    allow(allow_path)
+    care = locked(careful(no_cache=True, retry_budget=retry_budget), lock_place(file, lock_file), frozen=frozen, update=update)
+    refuse_unknown(update, file, catalog)
+    made, _ = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
+    tell_notes(care, made)
+    tidy(care)
     size = made.mix.max_seq_length
     rows = [
         {
@@ -126,10 +158,10 @@ def plan(mix: str, tokenizer: str | None, catalog_folder: Path | None, as_json: 
         return
     _print_plan(rows)
     total = "all that there is" if made.samples is None else f"{made.samples:,} samples, {made.samples * size:,} tokens"
-    click.echo(f"\n{total}; tokenizer {made.tokenizer['id']}; plan {made.fingerprint}")
+    tell(f"\n{total}; tokenizer {made.tokenizer['id']}; plan {made.fingerprint}")
 
 
-@click.command()
+@click.command(short_help="Report every problem of a mix at once.")
 @click.argument("mix")
 @catalog_option
 def validate(mix: str, catalog_folder: Path | None) -> None:
@@ -142,10 +174,10 @@ def validate(mix: str, catalog_folder: Path | None) -> None:
     owed = [s.samples for s in sources]
     samples = "all samples" if None in owed else f"{sum(n for n in owed if n):,} samples"
     count = len([s for s in sources if not s.stands_in_for])
-    click.echo(f"{draft.file}: good; {count} source{'s' * (count != 1)}, {samples}")
+    tell(f"{draft.file}: good; {count} source{'s' * (count != 1)}, {samples}")
 
 
-@click.command()
+@click.command(short_help="Read a build: its summary, or one sample as text.")
 @build_argument
 @click.argument("sample", type=int, required=False)
 @click.option("--documents", type=click.IntRange(1), default=None, help="Show no more than this many documents of the sample.")
@@ -192,19 +224,19 @@ def _print_build(folder: Path, manifest: Mapping[str, Any], coverage: Mapping[st
     rows = [[r["name"], f"{r['samples']:,}", f"{r['tokens']:,}", f"{100 * r['share']:.2f} %"] for r in coverage["by_category"]]
     print_table(["category"], ("samples", "tokens", "share"), rows)
     met = sum(1 for g in coverage["gates"] if g["ok"])
-    click.echo(
+    tell(
         f"\n{manifest['samples']:,} samples of {manifest['max_seq_length']:,} tokens, {manifest['documents']:,} documents, "
         f"{len(coverage['programming_languages'])} programming and {len(coverage['natural_languages'])} natural languages, "
         f"{met} of {len(coverage['gates'])} gates met"
     )
     for note in manifest["notes"]:
-        click.echo(f"note: {note}")
-    click.echo(f"{folder}/report.html")
+        tell(f"note: {note}")
+    tell(f"{folder}/report.html")
 
 
 def _print_document(row: Mapping[str, Any]) -> None:
-    """One document: where it came from, then its text; control characters other than line breaks and tabs are made visible."""
+    """One document: where it came from, then its text."""
     language = f", {row['language']}" if row["language"] else ""
     cut = f", {row['cut']} tokens cut off" if row["cut"] else ""
-    click.secho(f"── {row['source']}{language}: {row['origin']['dataset']} {row['origin']['row']} ({row['tokens']} tokens{cut})", bold=True)
-    click.echo("".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in row["text"]))
+    tell(f"── {row['source']}{language}: {row['origin']['dataset']} {row['origin']['row']} ({row['tokens']} tokens{cut})", bold=True)
+    tell(row["text"])

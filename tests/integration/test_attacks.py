@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import io
 import json
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from tests.conftest import chat_rows, prose, small_tokenizer
+from tests.conftest import REPOSITORY, chat_rows, prose, small_tokenizer
 from tests.hub import Hub
 from tests.unit.test_pages import LIES
 
@@ -107,6 +108,21 @@ def test_paths_stay_beside_the_mix(path: str, run: Run, local: Callable[..., Pat
     mix = local({"a.jsonl": b"{}\n"}, path=path, data_files="*")
     (tmp_path / "link").symlink_to("/etc")
     refused(run("build", mix, "--out", tmp_path / "B"), 3, path)
+
+
+@pytest.mark.parametrize("command", [["build", "--out", "B"], ["plan"], ["lock"]])
+def test_every_command_that_advises_to_allow_a_path_can(
+    command: list[str], run: Run, local: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "theirs.jsonl").write_bytes(good_lines())
+    monkeypatch.chdir(tmp_path / "mine")
+    mix = local({}, path="../theirs.jsonl", data_files=[]).rename(tmp_path / "mine" / "mix.yaml")
+    (tmp_path / "tokenizer").rename(tmp_path / "elsewhere")
+    mix.write_text(mix.read_text().replace(str(tmp_path / "tokenizer"), str(tmp_path / "elsewhere")))
+    refused(run(*command, mix), 3, "allow it with --allow-path", str(tmp_path / "theirs.jsonl"), str(tmp_path / "elsewhere"))
+    code, _, err = run(*command, mix, "--allow-path", tmp_path / "theirs.jsonl", "--allow-path", tmp_path / "elsewhere")
+    assert code == 0, err
 
 
 def test_the_tokenizer_of_a_mix_stays_beside_it(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
@@ -346,6 +362,51 @@ def test_names_in_tables_are_no_markup_and_drive_no_terminal(name: str, shown: s
     local({"a.jsonl": good_lines()}, num_samples=2, category=name, name=name)
     said += [run("build", mix, "--out", tmp_path / "B"), run("diff", tmp_path / "A", tmp_path / "B")]
     assert [(code, shown in out, "\x1b" in out) for code, out, _ in said] == [(0, True, False)] * 4 + [(1, True, False)]
+
+
+def test_what_a_build_says_drives_no_terminal(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
+    evil = "\x1b]0;x\x07\x9b2J\u202e"
+    text = b"".join(json.dumps({"t": f"{evil} {prose(60, seed=n)}"}).encode() + b"\n" for n in range(40))
+    a, b = tmp_path / f"A{evil}", tmp_path / f"B{evil}"
+    for build, samples in ((a, 1), (b, 2)):
+        mix = local({f"{evil}.jsonl": text}, num_samples=samples, category=evil, name=evil).rename(tmp_path / f"{evil}.yaml")
+        assert run("build", mix, "--out", build)[0] == 0
+    for folder in ("sources", "mixes"):
+        (tmp_path / "catalog" / folder).mkdir(parents=True)
+    card = {"adapter": "files", "path": evil, "category": evil, "columns": ["t"], "formatter": "raw_text"}
+    (tmp_path / "catalog" / "sources" / "card.yaml").write_text(json.dumps(card), encoding="utf-8")
+    mix.rename(tmp_path / "catalog" / "mixes" / mix.name)
+    catalog = ["--catalog", tmp_path / "catalog"]
+    commands = [
+        ["show", b],
+        ["show", b, 0],
+        ["check", b],
+        ["check", b, "--json"],
+        ["verify", b],
+        ["report", b],
+        ["report", b, "--against", tmp_path / "rows" / f"{evil}.jsonl"],
+        ["diff", a, b],
+    ]
+    commands += [
+        ["diff", a, b, "--json"],
+        ["cache", "list"],
+        ["cache", "list", "--json"],
+        ["mixes", *catalog],
+        ["sources", *catalog],
+        ["sources", "card", *catalog],
+    ]
+    for command in commands:
+        code, out, err = run(*command)
+        assert code == (command[0] == "diff"), err
+        assert all(c.isprintable() or c in "\n\t" for c in out + err), (command, out)
+    assert evil in json.loads(run("diff", a, b, "--json")[1])["a"]
+
+
+def test_commands_write_to_standard_output_in_one_place() -> None:
+    files = [f for f in (REPOSITORY / "curator" / "cli").glob("*.py") if f.name != "output.py"]
+    calls = [(f.name, n) for f in files for n in ast.walk(ast.parse(f.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+    printing = [(name, ast.unparse(call)) for name, call in calls if ast.unparse(call.func) in ("print", "click.echo", "click.secho", "sys.stdout.write")]
+    assert [p for p in printing if "err=True" not in p[1]] == []
 
 
 def test_secrets_are_dropped_and_counted(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:

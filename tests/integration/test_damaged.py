@@ -75,6 +75,24 @@ def test_a_cut_table_that_the_manifest_vouches_for(command: str, expected: int, 
     assert "documents.parquet: is no parquet file, or only a part of one" in out + err
 
 
+@pytest.mark.parametrize("command", READERS)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda build: (build / "documents.parquet").write_bytes(b""),
+        lambda build: (build / "manifest.json").write_text("{"),
+        lambda build: rewritten(build, format="curate-build/9"),
+        lambda build: rewritten(build, samples=-1),
+    ],
+    ids=["table", "json", "format", "value"],
+)
+def test_what_to_do_about_a_damaged_build_is_told(damage: Callable[[Path], Any], command: str, build: Path, run: Run) -> None:
+    damage(build)
+    code, out, err = run(*asked(command, build))
+    assert code in (1, 2)
+    assert "take the build from where it was made, or build again" in err or (command == "verify" and "wrong: " in out)
+
+
 def test_a_build_without_data(build: Path) -> None:
     shutil.rmtree(build / "data")
     with pytest.raises(artifact.Damaged, match=r"data/train-\*\.parquet: missing"):
@@ -123,8 +141,12 @@ def test_a_manifest_that_is_none(text: str, build: Path, run: Run) -> None:
 
 def vouched(build: Path) -> None:
     """Have the manifest say that the files are as they are now."""
+    rewritten(build, files=artifact.file_table(build))
+
+
+def rewritten(build: Path, **values: object) -> None:
     described = json.loads((build / "manifest.json").read_text())
-    artifact.write_json(build / "manifest.json", described | {"files": artifact.file_table(build)})
+    artifact.write_json(build / "manifest.json", described | values)
 
 
 ROW = {"name": "x", "samples": 1, "documents": 1, "tokens": 1, "share": 0.5}

@@ -112,6 +112,41 @@ def test_a_server_that_asks_for_no_wait_is_not_flooded(asked: str, run: Run, sma
     assert hub.requests.total() < 20
 
 
+@pytest.mark.parametrize("command", [["build", "--out", "B"], ["plan"], ["lock"]])
+def test_every_command_that_advises_to_give_more_time_can(command: list[str], run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    mix = small("busy")
+    hub.fail("tests/busy", Fault(status=503, times=4))
+    code, _, err = run(*command, mix, "--retry-budget", "0.6")
+    assert code == 3
+    assert "of 1 s lost to" in err
+    assert "give it more time with --retry-budget" in err
+    code, _, err = run(*command, mix, "--retry-budget", "60")
+    assert code == 0, err
+    assert "requests failed and were sent again" in err
+
+
+@pytest.mark.parametrize("command", ["build", "report"])
+def test_a_benchmark_has_a_budget_of_its_own(command: str, run: Run, small: Callable[..., Path], dataset: Callable[..., str], hub: Hub, tmp_path: Path) -> None:
+    mix, exam = small("taught"), dataset("exam", [{"t": prose(60)}], split="test")
+    if command == "report":
+        assert run("build", mix, "--out", tmp_path / "B")[0] == 0
+    told = ["report", tmp_path / "B"] if command == "report" else ["build", mix, "--out", tmp_path / "B"]
+    hub.fail(exam, Fault(status=503, times=6))
+    started = time.monotonic()
+    code, _, err = run(*told, "--against", exam, "--retry-budget", "1.2")
+    assert code == 3
+    assert time.monotonic() - started < 20
+    assert f"--against {exam}: " in err
+    assert "answered 503" in err
+    assert "of 1 s lost to" in err
+    hub.faults.clear()
+    hub.fail(exam, Fault(status=503, times=2))
+    code, _, err = run(*told, "--against", exam, "--retry-budget", "60")
+    assert code == 0, err
+    assert "2 requests failed and were sent again" in err
+
+
 def test_a_wait_that_is_longer_than_the_budget_is_not_begun(run: Run, small: Callable[..., Path], hub: Hub, tmp_path: Path) -> None:
     mix = small("muchlater")
     hub.fail("tests/muchlater", Fault(status=429, retry_after="3600"))

@@ -73,6 +73,42 @@ def test_the_hub_moves_on_and_frozen_builds_the_old_bytes(cached: bool, run: Run
     assert bytes_of(tmp_path / "default") == bytes_of(tmp_path / "old"), "a lock that is there is used"
 
 
+def planned(outcome: tuple[int, str, str]) -> dict[str, str]:
+    assert outcome[0] == 0, outcome
+    return {row["source"]: row["revision"] for row in json.loads(outcome[1])["quotas"]}
+
+
+def test_a_plan_shows_what_a_build_would_take(run: Run, mix: Path, hub: Hub, tmp_path: Path, own_cache: Path) -> None:
+    assert run("lock", mix)[0] == 0
+    old = {key: s["revision"] for key, s in yaml.safe_load(mix.with_suffix(".lock").read_text())["sources"].items()}
+    new_commit(hub, "tests/l-one", keep_old=True)
+    new_commit(hub, "tests/l-two", keep_old=True)
+    before = {p: p.read_bytes() for p in [*tmp_path.rglob("*"), *own_cache.rglob("*")] if p.is_file()}
+    assert planned(run("plan", mix, "--json")) == old
+    assert planned(run("plan", mix, "--frozen", "--json")) == old
+    new = planned(run("plan", mix, "--json", "--update"))
+    assert not set(new.values()) & set(old.values())
+    assert planned(run("plan", mix, "--json", "--update", "l_one")) == {**old, "l_one": new["l_one"]}
+    mix.with_suffix(".lock").rename(tmp_path / "kept")
+    before[tmp_path / "kept"] = before.pop(mix.with_suffix(".lock"))
+    assert planned(run("plan", mix, "--json")) == new
+    assert planned(run("plan", mix, "--json", "--lock", tmp_path / "kept")) == old
+    assert {p: p.read_bytes() for p in [*tmp_path.rglob("*"), *own_cache.rglob("*")] if p.is_file()} == before
+
+
+def test_a_plan_says_what_a_build_would_say_of_the_lock(run: Run, mix: Path, tmp_path: Path) -> None:
+    assert run("plan", mix, "--frozen")[0] == 2, "there is none"
+    assert run("lock", mix)[0] == 0
+    assert run("plan", mix, "--update", "l_on")[0] == 2
+    mix.write_text(mix.read_text(encoding="utf-8").replace("tests/l-two", "tests/l-one"), encoding="utf-8")
+    said = [run("plan", mix)[2], run("build", mix, "--out", tmp_path / "B")[2]]
+    notes = [[line for line in err.splitlines() if line.startswith("note: ")] for err in said]
+    assert notes[0] == notes[1]
+    assert "not in the lock" in notes[0][0]
+    code, _, err = run("plan", mix, "--frozen")
+    assert (code, "has changed" in err) == (2, True), err
+
+
 @pytest.mark.parametrize("command", ["lock", "build"])
 def test_the_hashes_of_files_are_asked_for_within_the_budget_of_their_source(
     command: str, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], hub: Hub, tmp_path: Path
@@ -262,6 +298,7 @@ def test_verify_goes_through_a_build(run: Run, mix: Path, tmp_path: Path) -> Non
     assert run("build", mix, "--out", build)[0] == 0
     code, out, err = run("verify", build, "--lock", mix.with_suffix(".lock"))
     assert code == 0, out + err
+    assert json.loads(run("verify", build, "--lock", mix.with_suffix(".lock"), "--json")[1])["checks"][-1] == "lock"
     (build / "README.md").write_text("x")
     code, out, _ = run("verify", build)
     assert code == 1

@@ -53,7 +53,7 @@ def test_it_has_all_samples_shares_and_languages(built: tuple[Path, dict[str, An
 
 
 def test_it_verifies(built: tuple[Path, dict[str, Any]]) -> None:
-    assert verify.faults(built[0], artifact.manifest(built[0])) == []
+    assert verify.verified(built[0], artifact.manifest(built[0])).faults == []
 
 
 def test_no_document_is_placed_twice(built: tuple[Path, dict[str, Any]]) -> None:

@@ -95,7 +95,7 @@ def test_every_number_of_the_reports_is_that_of_a_second_count(built: tuple[Path
 
 
 def test_it_verifies(built: tuple[Path, dict[str, Any]]) -> None:
-    assert verify.faults(built[0], artifact.manifest(built[0])) == []
+    assert verify.verified(built[0], artifact.manifest(built[0])).faults == []
 
 
 def test_real_code_is_split_evenly(built: tuple[Path, dict[str, Any]]) -> None:

@@ -81,7 +81,9 @@ def test_no_color(environment: dict[str, str], red: bool, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("build", "interrupted; no build was written, what was pulled is kept: the next run goes on from there"),
+        ("build", "interrupted; no build was written: the next run goes on from what is in the cache"),
+        ("build --no-cache", "interrupted; no build was written: the next run starts anew"),
+        ("build --offline", "interrupted; no build was written: the next run starts anew"),
         ("quantize", "interrupted; nothing was written: the next run starts anew"),
         ("dequantize", "interrupted; finished files are kept in the folder .NAME.unfinished beside --out: the next run goes on from there"),
         ("stitch", "interrupted; finished files are kept in the folder .NAME.unfinished beside --out: the next run goes on from there"),
@@ -92,10 +94,22 @@ def test_interrupted_each_command_says_what_it_leaves(command: str, said: str, r
     def stopped() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.cli.commands, command, click.Command(command, callback=stopped))
-    code, _, err = run(command)
+    name, *options = command.split()
+    known = [click.Option([o], is_flag=True, expose_value=False) for o in options]
+    monkeypatch.setitem(cli.cli.commands, name, click.Command(name, params=known, callback=stopped))
+    code, _, err = run(name, *options)
     assert code == 130
     assert err.strip() == f"error: {said}"
+
+
+@pytest.mark.parametrize("group", [[], ["cache"]])
+def test_a_list_of_commands_has_each_on_a_line_of_its_own(group: list[str], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(*group, "--help")
+    listed = out.partition("Commands:\n")[2].splitlines()
+    commands = cli.cli.commands if not group else vars(cli.cli.commands["cache"])["commands"]
+    assert (code, [line.split()[0] for line in listed]) == (0, sorted(commands))
+    assert all(line.endswith(".") and not line.endswith("...") for line in listed)
 
 
 def test_the_time_left_is_of_the_work_at_hand() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from curator import artifact
 from tests.builds import built
+from tests.conftest import REPOSITORY
 
 Run = Callable[..., tuple[int, str, str]]
 Forge = Callable[[Any], Any]
@@ -291,3 +292,11 @@ def test_values_changed_at_random_come_to_an_answer_or_a_message(file: str, buil
         for command in (["verify", build], ["show", build], ["check", build], ["diff", build, build, "--markdown", build.parent / "x.md"]):
             code, _, err = run(*command)
             assert code in (0, 1, 2), (changed, command, err)
+
+
+def test_every_check_that_ran_is_named_and_no_other(build: Path, run: Run) -> None:
+    checks = json.loads(run("verify", build, "--json")[1])["checks"]
+    page = (REPOSITORY / "docs" / "reference" / "build-folder.md").read_text(encoding="utf-8")
+    assert ", ".join(f"`{c}`" for c in checks if c not in ("files", "tables")) in page
+    (build / "documents.parquet").write_bytes(b"")
+    assert json.loads(run("verify", build, "--json")[1])["checks"] == ["files", "tables"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import struct
@@ -129,6 +130,19 @@ def test_cards_are_whole(family: families.Family) -> None:
 def test_quoting_survives_a_shell() -> None:
     made = serve.Script("f", "k", ("s",), ("vllm", "serve", "/a b/$(x)'", "--flag"), ("v",), None, ())
     assert shlex.split(made.text().splitlines()[-2].removesuffix("\\"))[1:] == ["vllm", "serve", "/a b/$(x)'"]
+
+
+@pytest.mark.parametrize("name", ["a\x1b]0;x\x07b", "it's\u3000a \\n", "caf\udce9 0"])
+def test_a_folder_whose_name_does_not_print_is_served(run: Run, tmp_path: Path, name: str) -> None:
+    try:
+        folder = model(tmp_path, "qwen3_moe", None).rename(tmp_path / name)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    code, text, err = run("serve-script", folder)
+    assert code == 0, err
+    assert all(c.isprintable() or c == "\n" for c in text)
+    script = text.replace("exec vllm", "printf '%s\\0'")
+    assert os.fsencode(folder) in subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout.split(b"\0")
 
 
 def test_a_config_cannot_put_commands_into_the_script(run: Run, tmp_path: Path) -> None:
