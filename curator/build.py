@@ -6,8 +6,6 @@ build:   Plan -> Pulls -> Samples -> tables -> folder
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import hashlib
 import json
 import os
@@ -18,17 +16,18 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from curator import artifact, content, coverage, lock, mix, network, offline, pack, plugins, review
+from curator import artifact, content, coverage, lock, memory, mix, network, offline, pack, plugins, review
 from curator import plan as planning
 from curator import tokens as tokenizing
 from curator.adapters import reading
-from curator.cache import Cache, Memo
+from curator.cache import Memo
+from curator.care import Care
 from curator.catalog import Catalog, data_root
 from curator.data import Resolved, Sample
 from curator.errors import MixError, ShortfallError, SourceError
@@ -39,11 +38,9 @@ from curator.turns import Turn
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from curator.lock import Lock
     from curator.tokens import Encoder
 
 DEFAULT_JOBS = 4
-M_ARENA_MAX = -8  # of mallopt(3)
 MOST_WAITING = 12  # sources that may wait for the network beside those at work; each holds memory
 RESOLVERS = 16  # sources asked about at the same time: waiting, not work
 LIBRARIES = ("datasets", "huggingface_hub", "tokenizers", "transformers", "pyarrow", "polars", "langdetect", "magika", "rensa", "jinja2")
@@ -52,34 +49,6 @@ Progress = Callable[[str, int, int], None]  # source, samples done, tokens done
 
 def silent(source: str, samples: int, tokens: int, /) -> None:
     """Progress that nobody watches."""
-
-
-@dataclass(frozen=True)
-class Care:
-    """How a build goes about the network: what it keeps between runs, and for how long it bears with a source that fails."""
-
-    cache: Cache | None = None
-    note: Callable[[str], None] | None = None
-    lock: Lock | None = None
-    frozen: bool = False  # nothing but what the lock says will do
-    update: frozenset[str] = frozenset()  # sources to find anew whatever the lock says; "*" is all
-    retry_budget: float = field(default_factory=network.allowed)  # seconds that each source may lose to failures
-    budgets: dict[str, network.Budget] = field(default_factory=dict)
-
-    def budget(self, source: str) -> network.Budget:
-        """The one budget of a source, whatever it is asked for."""
-        return self.budgets.setdefault(source, network.Budget(source, self.retry_budget, tell=self.note))
-
-    def locked(self, stream: Stream) -> Resolved | None:
-        """What the lock says of a stream, where it is to be gone by."""
-        renewed = self.update & {"*", stream.source.name, stream.source.card.name, stream.key}
-        return self.lock.resolved(stream) if self.lock and not renewed else None
-
-    def lost(self) -> str | None:
-        """What failures cost, for a note; None where there were none."""
-        failed = sum(sum(b.failures.values()) for b in self.budgets.values())
-        seconds = sum(b.lost for b in self.budgets.values())
-        return f"{failed} requests failed and were sent again; {seconds:.1f} s went into that, over all sources" if failed else None
 
 
 def check(file: Path, catalog: Catalog) -> tuple[mix.Draft, list[Source]]:
@@ -95,6 +64,7 @@ def prepare(file: Path, catalog: Catalog, *, tokenizer: str | None = None, care:
     """A plan with every source found and pinned, and the tokenizer. Raises MixError, SourceError (all sources together)."""
     draft, found = check(file, catalog)
     care = care or Care()
+    care.refuse_unknown(found, mix=draft.file)
     name = tokenizer or draft.checked().tokenizer
     if name is None:
         draft.problem(("calibration_set",), "no tokenizer; add `tokenizer: ORG/NAME` (the model's own), or give --tokenizer")
@@ -103,7 +73,7 @@ def prepare(file: Path, catalog: Catalog, *, tokenizer: str | None = None, care:
     if care.lock and care.frozen:
         lock.refuse_mix(care.lock, draft.file, draft.text, {s.key: s for s in streams})
     with network.spending(care.budget(f"tokenizer {name}")):
-        encoder = load_tokenizer(str(name), draft, revision=_locked_tokenizer(care, str(name)))
+        encoder = load_tokenizer(str(name), draft, revision=care.locked_tokenizer(str(name)))
     # After the tokenizer: `datasets` looks into `transformers`, which another thread would find half imported.
     resolved, errors = resolve(streams, care)
     if isinstance(encoder, SourceError):
@@ -114,12 +84,6 @@ def prepare(file: Path, catalog: Catalog, *, tokenizer: str | None = None, care:
     if care.lock and care.frozen:
         lock.refuse_plan(care.lock, plan, budgets=care.budget)
     return plan, encoder
-
-
-def _locked_tokenizer(care: Care, name: str) -> str | None:
-    """The commit of the tokenizer that the lock says, where it is to be gone by."""
-    known = care.lock.tokenizer if care.lock and not care.update & {"*", "tokenizer"} else {}
-    return known.get("revision") if known.get("id") == name else None
 
 
 def prepare_offline(file: Path, catalog: Catalog, *, tokenizer: str | None = None) -> tuple[Plan, Encoder]:
@@ -228,7 +192,7 @@ def build(
     samples = arrange(plan, fillings)
     facts = describe(plan, fillings, samples, counts)
     del fillings  # and with them all documents that found no place
-    give_back_memory()
+    memory.give_back()
     contents = measurable(samples, encoder, facts, jobs=jobs)
     tables = contents.tables(against=against, budget=care.budget)
     refuse_gates(tables["gates"], allow_short=allow_short)
@@ -424,20 +388,6 @@ def arrange(plan: Plan, fillings: Sequence[Filling]) -> list[Sample]:
     if plan.mix.shuffle:
         random.Random(f"{plan.mix.seed}:samples:shuffle").shuffle(samples)
     return samples
-
-
-def share_arenas() -> None:
-    """Have all threads allocate from two arenas, where the C library is glibc: one for each thread costs a build 150 MB, since each
-    keeps what it freed. For a program that only builds, before it starts a thread."""
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
-
-
-def give_back_memory() -> None:
-    """Hand freed memory to the system, where the C library can: glibc keeps what worker threads freed, 200 MB after a large draw."""
-    gc.collect()
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def measurable(samples: Sequence[Sample], encoder: Encoder, facts: dict[str, Any], *, jobs: int) -> review.Contents:

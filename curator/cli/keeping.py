@@ -13,21 +13,19 @@ from curator.cli.output import print_json, print_table, say, tell
 from curator.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from curator.build import Care
     from curator.cache import Answer, Kept
-    from curator.catalog import Catalog
-    from curator.data import Resolved
+    from curator.care import Care
     from curator.lock import Lock
-    from curator.plan import Plan, Stream
+    from curator.plan import Plan
 
 
 def careful(*, no_cache: bool, retry_budget: float | None) -> Care:
     """How this build treats the network, as its options say."""
     from curator import network
-    from curator.build import Care
     from curator.cache import Cache, size_limit
+    from curator.care import Care
 
     allowed = network.allowed()
     size_limit()
@@ -63,59 +61,10 @@ def lock_place(mix: Path, named: Path | None) -> Path:
     return named or lock.place(mix)
 
 
-def locked(care: Care, place: Path | None, *, frozen: bool, update: tuple[str, ...]) -> Care:
-    """``care`` with the lock of the mix, where there is one. Raises UsageError where one is demanded and there is none."""
-    from dataclasses import replace
-
-    from curator import lock
-
-    if frozen and update:
-        raise UsageError("--frozen and --update exclude each other; leave one out")
-    if place is None or not place.exists():
-        if frozen:
-            raise UsageError(f"{place}: no such lock, and --frozen demands it; write it with `curate lock`")
-        return care
-    return replace(care, lock=lock.read(place), frozen=frozen, update=frozenset(update))
-
-
-def refuse_unknown(update: Sequence[str], file: Path, catalog: Catalog) -> None:
-    """Raise UsageError where ``--update`` names what is no source of the mix. Raises MixError where the mix is not right."""
-    import difflib
-
-    from curator import build as building
-    from curator import plan as planning
-
-    named = [name for name in update if name not in ("*", "tokenizer")]
-    if not named:
-        return
-    _, sources = building.check(file, catalog)
-    known = {n for s in sources for n in (s.name, s.card.name, *(stream.key for stream in planning.streams(s, seed=0)))} | {"tokenizer"}
-    for name in named:
-        if name not in known:
-            close = difflib.get_close_matches(name, sorted(known), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(dict.fromkeys(s.name for s in sources))}"
-            raise UsageError(f"--update {name}: {file} has no such source; {hint}")
-
-
 def tell_notes(care: Care, plan: Plan) -> None:
     """What a reader must know of a plan."""
-    for note in (*plan.notes, *_beside_lock(care, plan)):
+    for note in (*plan.notes, *care.beside_lock(plan)):
         say(f"note: {note}")
-
-
-def _beside_lock(care: Care, plan: Plan) -> Iterator[str]:
-    """What a build takes that its lock does not say."""
-    for key, stream in () if plan.offline else plan.streams.items():
-        if care.lock and not care.update and _licensed(care.locked(stream), stream) != _licensed(plan.resolved[key], stream):
-            known = key in care.lock.sources
-            yield f"{key}: {'not as locked' if known else 'not in the lock'}, taken as it is now; `curate lock` renews the lock"
-
-
-def _licensed(resolved: Resolved | None, stream: Stream) -> Resolved | None:
-    """With the licence of the card where the source states none, as a lock says it."""
-    from dataclasses import replace
-
-    return resolved and replace(resolved, license=resolved.license or stream.source.card.license)
 
 
 def renew(place: Path, old: Lock | None, new: Lock) -> None:
@@ -153,10 +102,8 @@ def lock_command(
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     place = lock_place(file, lock_file)
-    refuse_unknown(update, file, catalog)
     allow(allow_path)
-    care = careful(no_cache=False, retry_budget=retry_budget)
-    care = locked(care, place if update else None, frozen=False, update=update)
+    care = careful(no_cache=False, retry_budget=retry_budget).with_lock(place if update else None, frozen=False, update=update)
     say(f"reading {file.name}, finding its sources")
     plan, _ = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
     renew(place, _readable(place), lock.made(plan, budgets=care.budget))

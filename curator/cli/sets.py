@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator.cli.keeping import allow, careful, lock_place, locked, refuse_unknown, renew, tell_notes, tidy
+from curator.cli.keeping import allow, careful, lock_place, renew, tell_notes, tidy
 from curator.cli.options import (
     against_option,
     allow_path_option,
@@ -64,22 +64,20 @@ def build(
 ) -> None:
     """Turn a mix into a calibration set. What it pulls is kept: a build that was interrupted goes on where it was.
     Where the mix has a lock, its commits are taken."""
-    from curator import artifact, lock, paths
+    from curator import artifact, lock, memory, paths
     from curator import build as building
 
     if offline and frozen:
         raise UsageError("--offline and --frozen exclude each other: offline the starter corpus stands in, so that no lock can hold; leave one out")
     if offline and update:
         raise UsageError("--offline and --update exclude each other: offline no source is asked, so that there is nothing to renew; leave one out")
-    building.share_arenas()
+    memory.share_arenas()
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     target = out or Path("builds") / file.stem
     allow(allow_path)
-    care = careful(no_cache=no_cache, retry_budget=retry_budget)
     place = None if offline else lock_place(file, lock_file)
-    care = locked(care, place, frozen=frozen, update=update)
-    refuse_unknown(update, file, catalog)
+    care = careful(no_cache=no_cache, retry_budget=retry_budget).with_lock(place, frozen=frozen, update=update)
     with paths.claimed(target):
         artifact.refuse_target(target, force=force)
         if offline:
@@ -130,8 +128,7 @@ def plan(
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     allow(allow_path)
-    care = locked(careful(no_cache=True, retry_budget=retry_budget), lock_place(file, lock_file), frozen=frozen, update=update)
-    refuse_unknown(update, file, catalog)
+    care = careful(no_cache=True, retry_budget=retry_budget).with_lock(lock_place(file, lock_file), frozen=frozen, update=update)
     made, _ = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
     tell_notes(care, made)
     tidy(care)
