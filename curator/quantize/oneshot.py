@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from curator import artifact
 from curator.checkpoints.reading import CONFIG, listed, open_checkpoint, read_config
 from curator.errors import CurateError, QuantizeError, SourceError, UsageError
-from curator.quantize import evaluate, masks
+from curator.quantize import download, evaluate, masks
 from curator.quantize.data import Batch, Note, Observer, Progress
 from curator.quantize.library import conversions_kept, tamed
 from curator.quantize.names import gaps, natural, shown
@@ -34,26 +34,14 @@ class Samples:
     held_out: tuple[int, ...]
 
 
-def fetch(name: str) -> Path:
+def fetch(name: str, *, note: Note = lambda _: None) -> Path:
     """The folder of a model: itself, or that of a hub id, downloaded. Raises UsageError or SourceError."""
     folder = Path(name)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise UsageError(f"{folder}: no config.json there; name the folder of a model in the Hugging Face layout")
-        return folder
-    from huggingface_hub import errors, snapshot_download
-
-    from curator import network
-
-    unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, OSError, *network.errors())
-    try:
-        return Path(snapshot_download(name, ignore_patterns=["*.bin", "*.pth", "*.pt", "*.gguf", "original/*", "*.onnx"]))
-    except errors.HFValidationError:
-        raise UsageError(f"model {name}: neither a folder nor a hub id ORG/NAME") from None
-    except errors.GatedRepoError:
-        raise SourceError(f"model {name}: gated; accept its terms on the hub and log in (`hf auth login`, or HF_TOKEN)") from None
-    except unanswered as error:
-        raise SourceError(f"model {name}: not found on the hub ({str(error).strip().splitlines()[0][:200]}); mend the name, log in, or name a folder") from None
+    if not folder.is_dir():
+        return download.model(name, note=note)
+    if not (folder / CONFIG).is_file():
+        raise UsageError(f"{folder}: no {CONFIG} there; name the folder of a model in the Hugging Face layout")
+    return folder
 
 
 def use_device(name: str | None) -> None:
