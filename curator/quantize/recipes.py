@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from curator import plain_yaml
 from curator.errors import QuantizeError, UsageError
 from curator.quantize import recipe_faults
 from curator.quantize.data import Note
@@ -52,25 +53,13 @@ def shipped() -> list[str]:
 def load(name: str) -> Recipe:
     """A recipe by its name or file. Raises UsageError."""
     file = FOLDER / f"{name}.yaml" if name in shipped() else Path(name)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"recipe {name}: neither a file nor one of {', '.join(shipped())}") from None
-    except OSError as error:
-        raise UsageError(f"recipe {name}: cannot be read: {error.strerror}") from None
-    except UnicodeError as error:
-        raise UsageError(f"recipe {name}: not text in UTF-8: {error}") from None
-    return parse(text, name=file.name if file.is_file() and name not in shipped() else name)
+    text = plain_yaml.text_of(file, name=f"recipe {name}", otherwise=f"name a file, or one of {', '.join(shipped())}")
+    return parse(text, name=name if name in shipped() else file.name)
 
 
 def parse(text: str, *, name: str) -> Recipe:
     """A recipe from the text of its file: stages of modifiers, or modifiers alone. Raises UsageError."""
-    import yaml
-
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"recipe {name}: not YAML: {error}") from None
+    value = plain_yaml.load(text, name=f"recipe {name}")
     steps = tuple(_modifiers(value))
     faults = recipe_faults.faults(value, steps)
     if faults:
