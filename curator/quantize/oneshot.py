@@ -12,7 +12,7 @@ from curator import artifact
 from curator.checkpoints.reading import CONFIG, listed, open_checkpoint, read_config
 from curator.errors import CurateError, QuantizeError, SourceError, UsageError
 from curator.quantize import download, evaluate, masks
-from curator.quantize.data import Batch, Note, Observer, Progress
+from curator.quantize.data import EXPERT_COUNTS, Batch, Note, Observer, Progress
 from curator.quantize.library import conversions_kept, tamed
 from curator.quantize.names import gaps, natural, shown
 from curator.quantize.recipe_faults import QUANTIZING
@@ -21,7 +21,7 @@ from curator.quantize.smoothing import decoder_layers
 if TYPE_CHECKING:
     import polars as pl
 
-TOP_K, NUMBERS_OF_EXPERTS = "num_experts_per_tok", ("num_local_experts", "num_experts", "n_routed_experts")  # as configs call them
+TOP_K = "num_experts_per_tok"  # as configurations call it
 PROOF_SAMPLES = 2  # held out of the calibration, so that smoothing is proved on text that it has not seen
 Experts = Literal["all", "routed"]
 
@@ -44,9 +44,9 @@ def fetch(name: str, *, note: Note = lambda _: None) -> Path:
     return folder
 
 
-def use_device(name: str | None) -> None:
-    """Run on the device with this name, as ``cuda`` or ``cpu``; None leaves the choice to llm-compressor: the first
-    accelerator, and the CPU where there is none. Raises UsageError."""
+def refuse_other_device(name: str | None) -> None:
+    """Raise UsageError where llm-compressor would run on another device than the one with this name, as ``cuda`` or ``cpu``: it takes
+    the first accelerator that it sees, and the CPU where there is none. None is whatever it takes."""
     if name is None:
         return
     import torch
@@ -54,7 +54,7 @@ def use_device(name: str | None) -> None:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UsageError(f"--device {name}: not a device; give cpu, cuda or cuda:1") from None
+        raise UsageError(f"--device {name}: not a device; give cpu or cuda") from None
     here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if device.type == "cpu":
         if here is not None:
@@ -119,7 +119,7 @@ def _refuse_other_kinds(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _refuse_odd_routing(folder: Path, config: Any) -> None:
-    experts = next((n for n in (getattr(config, key, None) for key in NUMBERS_OF_EXPERTS) if isinstance(n, int)), None)
+    experts = next((n for n in (getattr(config, key, None) for key in EXPERT_COUNTS) if isinstance(n, int)), None)
     chosen = getattr(config, TOP_K, None)
     if experts is not None and isinstance(chosen, int) and not 1 <= chosen <= experts:
         raise QuantizeError(f"{folder / CONFIG}: {TOP_K} is {chosen}, of {experts} experts")

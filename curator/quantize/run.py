@@ -75,10 +75,10 @@ def prepare(request: Request, *, note: Note = lambda _: None, guard: bool = True
     artifact.verify(request.build, described)
     samples = oneshot.choose(artifact.read_frame(request.build, "samples"), samples=request.samples, held_out=request.held_out)
     wanted = recipes.load(request.recipe) if request.recipe else None
+    oneshot.refuse_other_device(request.device)
     source = oneshot.fetch(request.model, note=note)
     checkpoint.refuse_quantized(source)
     stored = open_checkpoint(source).tensors
-    oneshot.use_device(request.device)
     notes = Notes(note)
     model = oneshot.load_model(source, note=notes)
     told = oneshot.check_tokens(described, model, source, other_tokenizer=request.other_tokenizer)
