@@ -68,6 +68,42 @@ def test_readers_are_found_through_views_copies_and_halves(use: str, others: tup
     assert found.others["norm"] == others
 
 
+class Halves(torch.nn.Module):
+    """What one module gives beside something else; ``cut`` takes the parts apart, one for each of two readers."""
+
+    def __init__(self, cut: Callable[[Any], tuple[Any, Any]]) -> None:
+        super().__init__()
+        self.up, self.mine, self.other = (torch.nn.Linear(8, 8, bias=False) for _ in range(3))
+        self.cut = cut
+
+    def forward(self, x: Any) -> Any:
+        mine, other = self.cut(torch.cat([x, self.up(x)], dim=-1))
+        return self.mine(mine) + self.other(other)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["as it is written", "as it is made of others"])
+def test_readers_are_found_through_pieces(whole: bool) -> None:
+    cuts: list[Callable[[Any], tuple[Any, Any]]] = [
+        lambda t: (t.narrow(-1, 8, 8), t.narrow(-1, 0, 8)),
+        lambda t: (t.narrow(2, -8, 8), t.narrow(2, -16, 8)),
+        lambda t: (t[..., 8:], t[..., :8]),
+        lambda t: (t[..., -8:], t[..., -16:8]),
+        lambda t: t.chunk(2, dim=-1)[::-1],
+        lambda t: t.split([8, 8], dim=-1)[::-1],
+    ]
+    for number, cut in enumerate(cuts):
+        block = Halves(cut)
+        with torch.inference_mode(mode=whole):  # there PyTorch does not make `narrow` and `chunk` of other operations
+            found = readers.find(block, ["up"], lambda block=block: block(torch.randn(1, 2, 8)))  # type: ignore[misc]
+        assert (found.modules["up"], found.others["up"]) == (("mine",), ()), number
+
+
+def test_every_second_channel_is_followed_no_further() -> None:
+    block = Halves(lambda t: (t[..., 1::2], t[..., :8]))
+    found = readers.find(block, ["up"], lambda: block(torch.randn(1, 2, 8)))
+    assert (found.modules["up"], found.others["up"]) == ((), ("slice in the model itself",))
+
+
 def test_the_hooks_of_others_do_not_see_the_proof(small_build: Path, model_of: ModelOf) -> None:
     model = oneshot.load_model(model_of("qwen3"))
     batches = oneshot.calibration_batches(small_build, [0])
