@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TOP_K = "num_experts_per_tok"  # as configurations call it
 PROOF_SAMPLES = 2  # held out of the calibration, so that smoothing is proved on text that it has not seen
+SEED = 0
 Experts = Literal["all", "routed"]
 
 
@@ -65,7 +66,7 @@ def refuse_other_device(name: str | None) -> None:
         raise UsageError(f"--device {name}: llm-compressor takes the first one that it sees; give CUDA_VISIBLE_DEVICES={device.index} instead")
 
 
-def load_model(folder: Path, *, note: Note = lambda _: None, dtype: str = "auto") -> Any:
+def load_model(folder: Path, *, note: Note = lambda _: None) -> Any:
     """The model as llm-compressor calibrates it: in its own type, every expert a module of its own, kept on the CPU; each
     module's weights go to the accelerator while it runs, where there is one. Raises QuantizeError, before anything large is read
     where the files do not fit the config."""
@@ -81,7 +82,7 @@ def load_model(folder: Path, *, note: Note = lambda _: None, dtype: str = "auto"
         _refuse_other_weights(folder, note)
         with conversions_kept(config.model_type), load_context():
             # The whole model goes into memory; left to itself, the library asks an accelerator for limits even where there is none.
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False, max_memory=None)
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", trust_remote_code=False, max_memory=None)
         set_onload_device(model, get_main_device())
     model.eval()
     return model
@@ -150,7 +151,7 @@ def _refuse_other_weights(folder: Path, note: Note) -> None:
         raise QuantizeError(listed(f"{folder}: its files and its {CONFIG} are not of one model", faults))
 
 
-def choose(table: pl.DataFrame, *, samples: int | None = None, held_out: int = PROOF_SAMPLES, seed: int = 0) -> Samples:
+def choose(table: pl.DataFrame, *, samples: int | None = None, held_out: int = PROOF_SAMPLES) -> Samples:
     """Which samples of ``samples.parquet`` to calibrate on and which to hold out: of each category its share is held out, the
     others keep their order.
 
@@ -159,7 +160,7 @@ def choose(table: pl.DataFrame, *, samples: int | None = None, held_out: int = P
     held, count = max(held_out, PROOF_SAMPLES), len(table)
     if count < held + 1:
         raise UsageError(f"the build has {count} samples; {held} are held out and at least one is calibrated on: build more, or evaluate on fewer")
-    kept_out = set(evaluate.hold_out(table, held, seed=seed))
+    kept_out = set(evaluate.hold_out(table, held, seed=SEED))
     rest = [n for n in range(count) if n not in kept_out]
     if samples is not None and samples > len(rest):
         raise UsageError(f"--samples {samples}: the build has {count} samples, of which {held} are held out; ask for {len(rest)} or fewer")
@@ -199,7 +200,7 @@ def calibrate(model: Any, run: Run) -> None:
 
     modifiers = with_pause(run.modifiers, run.before_rounding)
     data = DataLoader([b.inputs() for b in run.batches], batch_size=None, shuffle=False)
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     with ExitStack() as stack:
         stack.enter_context(errors_of_the_library("llm-compressor stopped"))
         stack.enter_context(masks.made_when_run(model))
