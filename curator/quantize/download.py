@@ -41,7 +41,7 @@ def model(name: str, *, note: Note = lambda _: None) -> Path:
             folder = _kept(name)
             if folder is None:
                 raise
-            note(f"model {name}: taken as it is in the hub's cache; of the hub: {hub_errors.first_line(error)}")
+            note(f"model {name}: taken as it is in the hub's cache, since the hub does not give it ({hub_errors.first_line(error)})")
             return folder
         _fetch(name, commit, files, budget)
         return Path(snapshot_download(name, ignore_patterns=list(OTHER_FORMS)))  # finds all files there, and notes for others that they are
