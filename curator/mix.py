@@ -13,12 +13,11 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from curator import languages, plain_yaml
-from curator.errors import MixError, Problem, UsageError
+from curator.errors import MixError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-MAX_BYTES = 4 << 20
 ACCESS_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 Path_ = tuple[str | int, ...]
 Position = tuple[int, int]
@@ -155,14 +154,7 @@ def read(file: Path) -> Draft:
 
 
 def _text(file: Path) -> str:
-    try:
-        if file.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{file}: a mix of more than {MAX_BYTES >> 20} MiB; is it a mix?")
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror or error}; name a mix by its path, or one that `curate mixes` lists") from None
+    return plain_yaml.text_of(file, name=str(file), otherwise="name a mix by its path, or one that `curate mixes` lists")
 
 
 def parse(text: str, *, file: str = "<mix>") -> Draft:

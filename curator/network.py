@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from curator import turns
@@ -51,6 +51,7 @@ KINDS = {
     "ReadError": "connection reset",
     "RemoteProtocolError": "answer cut short",
 }
+Fetched = TypeVar("Fetched")
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=Bearer )\S+")
 
 
@@ -129,11 +130,11 @@ def go_on() -> None:
         budget.refuse_closed()
 
 
-def charged(fetch: Callable[..., bytes]) -> Callable[..., bytes]:
+def charged(fetch: Callable[..., Fetched]) -> Callable[..., Fetched]:
     """``fetch`` at the cost of the present budget and in the name of the present worker, whichever thread it runs in: Arrow reads on its own."""
     budget, turn = _spending.get() or Budget(), turns.present()
 
-    def fetching(*arguments: Any, **options: Any) -> bytes:
+    def fetching(*arguments: Any, **options: Any) -> Fetched:
         with spending(budget), turns.named(turn):
             return fetch(*arguments, **options)
 
@@ -361,7 +362,8 @@ def asked_to_wait(headers: Any) -> float | None:
 
 
 def _watch(response: Any) -> None:
-    """Give an answer's body a time limit as a whole: IDLE seconds, and one more for each LEAST_RATE bytes."""
+    """Give an answer's body a time limit as a whole: IDLE seconds, and one more for each LEAST_RATE bytes. A connection that is reset
+    in its middle is one that ended early: huggingface_hub goes on with a large file after the one, and not after the other."""
     _headers_due.set(None)
     library = next(lib for lib in _libraries() if isinstance(response, lib.Response))
     if not isinstance(response.stream, library.SyncByteStream):
@@ -371,11 +373,14 @@ def _watch(response: Any) -> None:
     class Watched(library.SyncByteStream):  # type: ignore[misc,name-defined]
         def __iter__(self) -> Iterator[bytes]:
             received = 0
-            for part in inner:
-                received += len(part)
-                if time.monotonic() - started > IDLE + received / LEAST_RATE:
-                    raise library.ReadTimeout(f"slower than {LEAST_RATE >> 10} KiB/s", request=response.request)
-                yield part
+            try:
+                for part in inner:
+                    received += len(part)
+                    if time.monotonic() - started > IDLE + received / LEAST_RATE:
+                        raise library.ReadTimeout(f"slower than {LEAST_RATE >> 10} KiB/s", request=response.request)
+                    yield part
+            except library.ReadError as error:
+                raise library.RemoteProtocolError(f"connection reset: {error}", request=response.request) from None
 
         def close(self) -> None:
             inner.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,22 @@ class TooLarge(ValueError):
 
 def read(file: Path, *, most: int = MAX_BYTES) -> Any:
     """The data in a file of at most ``most`` bytes. Raises UsageError with the file's name."""
+    return load(text_of(file, name=str(file), most=most), name=str(file), nodes=MAX_NODES * max(1, most // MAX_BYTES))
+
+
+def text_of(file: Path, *, name: str, most: int = MAX_BYTES, otherwise: str = "mend its path, or the right to read it") -> str:
+    """The text of a file of at most ``most`` bytes. Raises UsageError, which begins with ``name``; where it cannot be had it ends with
+    ``otherwise``, what to do."""
     try:
-        if file.stat().st_size > most:
-            raise UsageError(f"{file}: more than {most >> 20} MiB; too large to be read as YAML")
-        return load(file.read_text(encoding="utf-8-sig"), name=str(file), nodes=MAX_NODES * max(1, most // MAX_BYTES))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read: {error}") from None
+        with file.open(encoding="utf-8-sig") as stream:
+            text = stream.read(most + 1)  # whatever size it says that it has
+            if max(len(text), os.fstat(stream.fileno()).st_size) > most:
+                raise UsageError(f"{name}: more than {most >> 20} MiB; too large to be read as YAML")
+            return text
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{name}: cannot be read: {error.strerror or error}; {otherwise}") from None
 
 
 def load(text: str, *, name: str, nodes: int = MAX_NODES) -> Any:

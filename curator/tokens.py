@@ -11,16 +11,17 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator import chat_template, network, paths
+from curator import chat_template, hub_errors, paths
 from curator.chat_template import MOST_CHARACTERS
 from curator.data import Conversation, Document, Drop, Message, Tokens, ToolCall
 from curator.errors import SourceError, UsageError
+from curator.hub_errors import LOGIN, Advice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -506,20 +507,18 @@ def _fetched(name: str, revision: str | None) -> Path:
     commit; None is main. Raises SourceError, NotATokenizer."""
     from huggingface_hub import HfApi, errors, hf_hub_download
 
-    network.be_patient()
-    unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, *network.errors())
-    with _translated(name):
+    with _translated(name, revision):
         try:
             info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=60)
-        except unanswered as error:
+        except hub_errors.unanswered() as error:
             if folder := _kept(name, revision, offline=isinstance(error, errors.OfflineModeIsEnabled)):
                 return folder
             raise
         sizes = {s.rfilename: s.size or 0 for s in info.siblings or [] if _is_wanted(s.rfilename)}
         if not sizes:
-            raise SourceError(f"tokenizer {name}: no tokenizer.json among its files on the hub; name the model that it belongs to")
+            raise SourceError("no tokenizer.json among its files on the hub; name the model that it belongs to")
         if sum(sizes.values()) > MAX_BYTES:
-            raise SourceError(f"tokenizer {name}: its files are more than {MAX_BYTES >> 20} MiB ({max(sizes, key=lambda n: sizes[n])} is the largest)")
+            raise SourceError(f"its files are more than {MAX_BYTES >> 20} MiB ({max(sizes, key=lambda n: sizes[n])} is the largest)")
         # tokenizer.json last: where it is kept, so is the rest, a chat template for one.
         for file in sorted(sizes, key=lambda n: (n == "tokenizer.json", n)):
             place = Path(hf_hub_download(name, file, revision=info.sha))
@@ -557,27 +556,19 @@ def _kept(name: str, revision: str | None, *, offline: bool) -> Path | None:
     return folder if commit in whole.values() and any(_is_wanted(f.name) and f.name != "config.json" for f in folder.glob("*")) else None
 
 
-@contextmanager
-def _translated(name: str) -> Iterator[None]:
+def _translated(name: str, revision: str | None) -> AbstractContextManager[None]:
     """Errors of the hub's clients as SourceError or NotATokenizer, which say which tokenizer, what was found and what to do."""
-    from huggingface_hub import errors
-
-    unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, OSError, *network.errors())
-    try:
-        yield
-    except errors.HFValidationError:
-        raise NotATokenizer(f"tokenizer {name}: neither a folder nor a hub id ORG/NAME") from None
-    except errors.GatedRepoError:
-        raise SourceError(f"tokenizer {name}: gated; accept its terms on the hub and log in (`hf auth login`, or HF_TOKEN)") from None
-    except network.GaveUp as error:
-        raise SourceError(f"tokenizer {name}: {error}; try again later, or give it more time with --retry-budget") from None
-    except errors.OfflineModeIsEnabled:
-        raise SourceError(f"tokenizer {name}: not in the hub's cache, and HF_HUB_OFFLINE is set; unset it, or name a folder with tokenizer.json") from None
-    except unanswered as error:
-        if unwritable := paths.unwritable(error):
-            raise SourceError(f"tokenizer {name}: {unwritable}") from None
-        text = str(error).strip().split("\n")[0][:200]
-        raise SourceError(f"tokenizer {name}: not found on the hub ({text}); mend the name, log in, or name a folder with tokenizer.json") from None
+    instead = "name a folder with tokenizer.json"
+    advice = Advice(
+        terms="on the hub",
+        absent=f"not found on the hub, or private; mend the name, {LOGIN}, or {instead}",
+        offline=f"not in the hub's cache, and HF_HUB_OFFLINE is set; unset it, or {instead}",
+        instead=instead,
+        misnamed="neither a folder nor a hub id ORG/NAME",
+        revision=revision,
+        setting="tokenizer_revision",
+    )
+    return hub_errors.told(f"tokenizer {name}", advice, misnamed=NotATokenizer)
 
 
 def _pretrained(name: str, folder: Path) -> Any:

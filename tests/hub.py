@@ -10,6 +10,7 @@ import argparse
 import fnmatch
 import hashlib
 import json
+import os
 import re
 import socket
 import struct
@@ -36,13 +37,15 @@ CHUNK = 1 << 16
 
 @dataclass
 class Fault:
-    """What to do to requests for one repository; ``path`` is a glob over the file or API path."""
+    """What to do to requests for one repository; ``path`` is a glob over the file or API path, ``method`` one over GET, HEAD and POST."""
 
     status: int | None = None  # 401, 403 (gated), 404, 429, 500 ...
     path: str = "*"
+    method: str = "*"
     delay: float = 0.0  # seconds before answering
     cut: bool = False  # promise the whole body, send half of it, close
     reset: bool = False  # close without a word
+    torn: bool = False  # send half of the body, and reset the connection
     stall: float = 0.0  # seconds to wait in the middle of the body
     retry_after: str = "0"  # what a 429 asks for
     redirect: str | None = None  # send the client to this address, with the path appended
@@ -111,10 +114,10 @@ class Hub:
     def fail(self, name: str, fault: Fault) -> None:
         self.faults.setdefault(name, []).append(fault)
 
-    def strike(self, name: str, path: str) -> Fault | None:
+    def strike(self, name: str, path: str, method: str) -> Fault | None:
         with self._lock:
             for fault in self.faults.get(name, []):
-                if fault.times != 0 and fnmatch.fnmatch(path, fault.path):
+                if fault.times != 0 and fnmatch.fnmatch(path, fault.path) and fnmatch.fnmatch(method, fault.method):
                     fault.times = None if fault.times is None else fault.times - 1
                     return fault
             self._arrived += self.bad_weather
@@ -158,9 +161,9 @@ class Handler(BaseHTTPRequestHandler):
         else:
             return self.error(404, "NotFound")
         repository = self.hub.repository(kind, name)
-        fault = self.hub.strike(name, rest or verb or "info") or Fault()
+        fault = self.hub.strike(name, rest or verb or "info", self.command) or Fault()
         time.sleep(fault.delay)
-        if fault.status is not None or fault.reset or fault.redirect or (self.command == "HEAD" and (fault.cut or fault.stall)):
+        if fault.status is not None or fault.reset or fault.redirect or (self.command == "HEAD" and (fault.cut or fault.stall or fault.torn)):
             return self.fail(fault)
         if repository is None:
             return self.error(404, "RepoNotFound")
@@ -181,9 +184,12 @@ class Handler(BaseHTTPRequestHandler):
         elif fault.redirect:
             self.elsewhere(fault.redirect)
         else:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.linger_no_more()
             self.connection.shutdown(socket.SHUT_RDWR)
-            self.close_connection = True
+
+    def linger_no_more(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
 
     def api(self, repository: Repository, verb: str | None, rest: str, query: dict[str, list[str]], body: bytes, fault: Fault) -> None:
         if verb in (None, "revision"):
@@ -245,7 +251,7 @@ class Handler(BaseHTTPRequestHandler):
             middle = start + (end - start) // 2
             self.send_body(path, start, middle)
             self.falter(fault)
-            if not fault.cut:
+            if not (fault.cut or fault.torn):
                 self.send_body(path, middle, end)
 
     def falter(self, fault: Fault) -> None:
@@ -255,6 +261,10 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(fault.stall)
         if fault.cut:
             self.close_connection = True
+        if fault.torn:
+            self.wfile.flush()
+            self.linger_no_more()
+            os.close(self.connection.detach())  # nothing but this sends a reset instead of an end
 
     def send_body(self, path: Path, start: int, end: int) -> None:
         with path.open("rb") as stream:

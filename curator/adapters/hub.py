@@ -9,20 +9,20 @@ from __future__ import annotations
 import fnmatch
 import os
 import posixpath
-import re
 import tempfile
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from curator import network, paths, plain_json, plain_yaml
+from curator import hub_errors, network, plain_json, plain_yaml
 from curator.adapters import reading
 from curator.adapters.reading import File
 from curator.data import Resolved, Row, Sampling, Where
 from curator.errors import SourceError, UsageError
+from curator.hub_errors import LOGIN, Advice, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -31,6 +31,7 @@ PINNED = True  # a commit never changes
 DESCRIPTIONS = ("README.md", ".huggingface.yaml", "dataset_infos.json")  # where `datasets` reads how a dataset is laid out
 MAX_DESCRIPTION = 16 << 20  # bytes; thousands of configurations take a tenth of it
 MAX_DESCRIBED = 300_000  # values of YAML, once aliases are followed: twenty thousand configurations; the library takes 10 s for them
+SHOWN = 20  # names, of those that there are
 BLOCK = 1 << 20  # bytes asked for at a time where a file is read from end to end
 
 
@@ -146,7 +147,7 @@ def _refuse_bombs(where: Where, info: Any) -> None:
         except plain_json.TooMany as error:
             raise SourceError(f"its {name}: {error}; name its files with `data_files`") from None
         except UsageError as error:
-            raise SourceError(f"its {_first_line(error)}; name its files with `data_files`") from None
+            raise SourceError(f"its {first_line(error)}; name its files with `data_files`") from None
 
 
 def _refuse_bomb(name: str, text: str) -> None:
@@ -166,14 +167,14 @@ def _builder_files(where: Where, info: Any, *, kept: str) -> dict[Any, list[Any]
 
     try:
         return datasets.load_dataset_builder(where.dataset or "", where.subset, revision=info.sha, cache_dir=kept).config.data_files or {}
-    except _foreign():
+    except hub_errors.foreign():
         raise
     except Exception as error:  # noqa: BLE001 - the README is a stranger's, and the library raises anything for it
         names = _configurations(where, info, kept=kept) if isinstance(error, ValueError) else []
         if names and where.subset not in names:
             wanted = f"no subset {where.subset!r}" if where.subset else "it has several subsets and the card names none"
             raise SourceError(f"{wanted}; it has {_shortened(names)}; mend `subset` in the card or the mix") from None
-        raise SourceError(f"its files cannot be made out: {_first_line(error) or type(error).__name__}; name them with `data_files`") from None
+        raise SourceError(f"its files cannot be made out: {first_line(error)}; name them with `data_files`") from None
 
 
 def _configurations(where: Where, info: Any, *, kept: str) -> list[str]:
@@ -266,56 +267,19 @@ def _open_later(dataset: str, revision: str, name: str) -> File:
     return File(name, opened)
 
 
-@contextmanager
-def _translated(where: Where, *, commit: str | None = None) -> Iterator[None]:
-    """Foreign errors as SourceError that says which dataset, what was found and what to do."""
-    network.be_patient()
-    try:
-        yield
-    except _foreign() as error:
-        name = f"{where.dataset}{f' ({where.subset})' if where.subset else ''}"
-        raise SourceError(f"{name}: {_said(error, where, commit)}") from None
-
-
-def _foreign() -> tuple[type[Exception], ...]:
-    """What can come from the hub and its clients, and what is told already."""
-    from huggingface_hub import errors
-
-    return (SourceError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, OSError, *network.errors())
-
-
-def _said(error: Exception, where: Where, commit: str | None) -> str:
-    """A foreign error in words: what was found, and what to do; ``commit`` where rows of it were being read."""
-    from huggingface_hub import errors
-
+def _translated(where: Where, *, commit: str | None = None) -> AbstractContextManager[None]:
+    """Foreign errors as SourceError that says which dataset, what was found and what to do; ``commit`` where rows of it are being read."""
     page = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/datasets/{where.dataset}"
-    login = "log in (`hf auth login`, or HF_TOKEN)"
-    gone = f"a file of commit {commit} is gone ({_first_line(error)}); take what there is with --update, if it is locked"
-    sayings: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-        (SourceError, str(error)),
-        (network.GaveUp, f"{error}; try again later, or give it more time with --retry-budget"),
-        (errors.GatedRepoError, f"gated; accept its terms at {page} and {login}"),
-        ((errors.RevisionNotFoundError, FileNotFoundError) if commit else (), gone),
-        (errors.RevisionNotFoundError, f"no revision {where.revision!r}; mend `revision`, or leave it out for main"),
-        (errors.RepositoryNotFoundError, f"no such dataset at {page}, or it is private: mend the name, or {login}"),
-        (errors.EntryNotFoundError, f"a file is not there: {_first_line(error)}"),
-        (errors.OfflineModeIsEnabled, "HF_HUB_OFFLINE is set; unset it, or build with --offline from the starter corpus"),
-        (errors.HfHubHTTPError, f"the hub answered {_status(error)}; {login if _status(error) in (401, 403) else 'try again later'}"),
-        (OSError if paths.unwritable(error) else (), paths.unwritable(error) or ""),
-        (FileNotFoundError, _first_line(error)),
-        (network.errors(), f"the hub cannot be reached ({_first_line(error) or type(error).__name__}); check the network, or build with --offline"),
+    advice = Advice(
+        terms=f"at {page}",
+        absent=f"no such dataset at {page}, or it is private: mend the name, or {LOGIN}",
+        offline="HF_HUB_OFFLINE is set; unset it, or build with --offline from the starter corpus",
+        instead="build with --offline",
+        revision=where.revision,
+        commit=commit,
     )
-    return next((text for kinds, text in sayings if isinstance(error, kinds)), _first_line(error))
+    return hub_errors.told(f"{where.dataset}{f' ({where.subset})' if where.subset else ''}", advice)
 
 
-def _status(error: Exception) -> Any:
-    return getattr(getattr(error, "response", None), "status_code", "?")
-
-
-def _first_line(error: BaseException) -> str:
-    text = re.sub(r"\s+", " ", str(error).strip().split("\n")[0])
-    return text[:300]
-
-
-def _shortened(names: Sequence[str], most: int = 20) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -24,6 +24,7 @@ from curator.errors import QuantizeError, UsageError
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 CONFIG = "config.json"
+LISTED = 100  # faults in a message
 CHUNK = 16 << 20  # bytes read at once
 LONGEST_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -133,11 +134,11 @@ def refuse_changed(checkpoint: Checkpoint) -> None:
         raise QuantizeError(f"{checkpoint.folder}: was changed while it was read; run again when nothing writes there")
 
 
-def listed(title: str, faults: Iterable[str], *, most: int = 100) -> str:
+def listed(title: str, faults: Iterable[str]) -> str:
     """A message with one line a fault, long lists cut with their number told."""
     every = list(dict.fromkeys(faults))
-    lines = [f"* {f}" for f in every[:most]]
-    return "\n".join([f"{title}:", *lines, *([f"* and {len(every) - most:,} more"] if len(every) > most else [])])
+    lines = [f"* {f}" for f in every[:LISTED]]
+    return "\n".join([f"{title}:", *lines, *([f"* and {len(every) - LISTED:,} more"] if len(every) > LISTED else [])])
 
 
 def read_config(folder: Path, faults: list[str]) -> dict[str, Any]:

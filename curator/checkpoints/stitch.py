@@ -80,8 +80,8 @@ def stitch(
         config = {k: v for k, v in original.config.items() if k != "quantization_config"}
         config["quantization_config"] = config_of(choices, one, other, family)
         work = stack.enter_context(writing.work_folder(target, job, force=force))
-        planned = [p for c in choices for p in plan(c, one, other, readers)]
-        files = writing.write_checkpoint(work, writing.plan_shards(planned, limit=limit), progress=progress)
+        planned = [(choice, tensor) for choice in choices for tensor in plan(choice, one, other, readers)]
+        files = writing.write_checkpoint(work, writing.plan_shards([tensor for _, tensor in planned], limit=limit), progress=progress)
         refuse_changed(original)
         refuse_changed(quantized)
         files[CONFIG] = writing.write_json(work.folder / CONFIG, config)
@@ -94,7 +94,7 @@ def stitch(
             "experts": {"name": experts.resolve().name, "fingerprint": quantized.fingerprint},
             "counts": {f"{s}: {w}": n for (s, w), n in sorted(Counter((c.source, c.why) for c in choices).items())},
             "notes": notes,
-            "tensors": {p.name: f"{c.source}: {c.why}" for c in choices for p in plan(c, one, other, readers)},
+            "tensors": {tensor.name: f"{choice.source}: {choice.why}" for choice, tensor in planned},
             "files": files,
         }
         writing.write_json(work.folder / MANIFEST, manifest)

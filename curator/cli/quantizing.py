@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     help="all: every expert sees every token; routed: only those its router sends.",
 )
 @click.option("--samples", type=click.IntRange(1), help="Calibrate on no more than this many samples of the build.")
-@click.option("--device", help="Where to run: cpu, cuda. Default: the first accelerator, or the CPU.")
+@click.option("--device", help="Refuse to run on anything but this (cpu, cuda); CUDA_VISIBLE_DEVICES chooses.")
 @click.option("--gpus", type=click.IntRange(1), default=1, show_default=True, help="Calibrate on so many GPUs at once, each on its share of the samples.")
 @click.option("--other-tokenizer", is_flag=True, help="Accept a build that was made for another tokenizer than the model's.")
 @click.option(

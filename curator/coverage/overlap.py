@@ -38,9 +38,9 @@ class _Index:
     items: list[tuple[Item, int]] = field(default_factory=list)  # with how many runs each has
     owners: dict[int, dict[int, list[int]]] = field(default_factory=dict)  # length -> hash of a run -> items
 
-    def add(self, item: Item, *, ngram: int) -> None:
+    def add(self, item: Item) -> None:
         found = [self.words.setdefault(w, len(self.words) + 1) for w in _words(item.text)]
-        length = min(ngram, len(found))
+        length = min(NGRAM, len(found))
         hashes = runs.hashed(found, length).tolist() if length >= SHORTEST else ()
         for value in hashes:
             self.owners.setdefault(length, {}).setdefault(value, []).append(len(self.items))
@@ -57,16 +57,16 @@ class _Index:
         return shared
 
 
-def find(documents: pl.DataFrame, items: Iterable[Item], *, ngram: int = NGRAM) -> dict[str, list[dict[str, Any]]]:
+def find(documents: pl.DataFrame, items: Iterable[Item]) -> dict[str, list[dict[str, Any]]]:
     """``overlap``: [{benchmark, item, ngrams, matched, share, sample, start, source}], ``share`` of the item's runs that the
     document holds; ``overlap_benchmarks``: [{benchmark, items, items_overlapping, documents_overlapping, ngram}]."""
     index = _Index()
     for item in items:
-        index.add(item, ngram=ngram)
+        index.add(item)
     pairs = list(_pairs(documents, index))
     return {
         "overlap": sorted(pairs, key=lambda p: (-p["share"], p["benchmark"], p["item"], p["sample"], p["start"]))[:MOST_ROWS],
-        "overlap_benchmarks": [_summary(name, index, pairs, ngram) for name in dict.fromkeys(i.benchmark for i, _ in index.items)],
+        "overlap_benchmarks": [_summary(name, index, pairs) for name in dict.fromkeys(i.benchmark for i, _ in index.items)],
     }
 
 
@@ -86,14 +86,14 @@ def _pairs(documents: pl.DataFrame, index: _Index) -> Iterator[dict[str, Any]]:
             }
 
 
-def _summary(name: str, index: _Index, pairs: Sequence[Mapping[str, Any]], ngram: int) -> dict[str, Any]:
+def _summary(name: str, index: _Index, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     own = [p for p in pairs if p["benchmark"] == name]
     return {
         "benchmark": name,
         "items": sum(1 for item, _ in index.items if item.benchmark == name),
         "items_overlapping": len({p["item"] for p in own}),
         "documents_overlapping": len({(p["sample"], p["start"]) for p in own}),
-        "ngram": ngram,
+        "ngram": NGRAM,
     }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import torch
 
+EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")  # what configurations call it
 Note = Callable[[str], None]  # one line that the user should see
 Progress = Callable[[str, int, int], None]  # what is going on, how many steps are done, of how many
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from curator import pack
 from curator.errors import QuantizeError, UsageError
 from curator.quantize import library
 from curator.quantize.data import Batch, Progress
@@ -63,12 +64,10 @@ def hold_out(samples: pl.DataFrame, count: int, *, seed: int) -> list[int]:
     if not 0 < count < len(samples):
         raise UsageError(f"--evaluate {count}: the build has {len(samples)} samples; hold out at least one, and leave at least one to calibrate on")
     by_category = {str(key[0]): sorted(part["sample"].to_list()) for key, part in samples.partition_by("category", as_dict=True).items()}
-    exact = {name: count * len(numbers) / len(samples) for name, numbers in by_category.items()}
-    quota = {name: int(share) for name, share in exact.items()}
-    for name in sorted(exact, key=lambda n: (quota[n] - exact[n], n))[: count - sum(quota.values())]:
-        quota[name] += 1
+    names = sorted(by_category)
+    quotas = pack.shares(count, [len(by_category[name]) for name in names])
     chance = random.Random(f"{seed}:evaluate:hold-out")
-    return sorted(number for name in sorted(by_category) for number in chance.sample(by_category[name], quota[name]))
+    return sorted(number for name, quota in zip(names, quotas, strict=True) for number in chance.sample(by_category[name], quota))
 
 
 def reference(model: Any, batches: Sequence[Batch], *, progress: Progress | None = None) -> Reference:

@@ -57,7 +57,8 @@ class Account:
         expert_report.write(folder / "expert_report.html", counted, self.minimum)
         if self._reference is not None:
             scores = evaluate.compare(self._reference, self._prepared.model, progress=self._progress)
-            self.cost = evaluate.cost(evaluate.token_table(self._reference, scores, self._documents))
+            figures = evaluate.cost(evaluate.token_table(self._reference, scores, self._documents))
+            self.cost = {"held_out": [batch.sample for batch in self._reference.batches], **figures}
             artifact.write_json(folder / COST, self.cost)
         return self.lines()
 

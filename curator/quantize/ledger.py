@@ -19,7 +19,7 @@ import numpy as np
 from curator import artifact
 from curator.errors import QuantizeError, ShortfallError
 from curator.quantize import distributed, library
-from curator.quantize.data import Batch
+from curator.quantize.data import EXPERT_COUNTS, Batch
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Way = Literal["plain", "calibration"]
 ORIGIN = ("source", "category", "language")
-EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")  # what configurations call it
 SHOWN = 10
 TOKENS_PER_FEATURE = 4
 

@@ -16,6 +16,7 @@ from curator.errors import QuantizeError
 
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 WEIGHT = ".weight"
+SHOWN = 6  # kinds of names in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +141,10 @@ def matches(pattern: str, name: str, kind: str = "") -> bool:
     return pattern in (name, kind)
 
 
-def shown(names: Iterable[str], most: int = 6) -> str:
+def shown(names: Iterable[str]) -> str:
     """Names for a message: layers and experts in a row as one line, the first few of many."""
     groups: dict[str, int] = defaultdict(int)
     for name in names:
         groups[NUMBER.sub("N", name)] += 1
     lines = [f"{name} ({count})" if count > 1 else name for name, count in groups.items()]
-    return ", ".join(lines[:most]) + (f", and {len(lines) - most} kinds more" if len(lines) > most else "")
+    return ", ".join(lines[:SHOWN]) + (f", and {len(lines) - SHOWN} kinds more" if len(lines) > SHOWN else "")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from curator import artifact
 from curator.checkpoints.reading import CONFIG, listed, open_checkpoint, read_config
 from curator.errors import CurateError, QuantizeError, SourceError, UsageError
-from curator.quantize import evaluate, masks
-from curator.quantize.data import Batch, Note, Observer, Progress
+from curator.quantize import download, evaluate, masks
+from curator.quantize.data import EXPERT_COUNTS, Batch, Note, Observer, Progress
 from curator.quantize.library import conversions_kept, tamed
 from curator.quantize.names import gaps, natural, shown
 from curator.quantize.recipe_faults import QUANTIZING
@@ -21,8 +21,9 @@ from curator.quantize.smoothing import decoder_layers
 if TYPE_CHECKING:
     import polars as pl
 
-TOP_K, NUMBERS_OF_EXPERTS = "num_experts_per_tok", ("num_local_experts", "num_experts", "n_routed_experts")  # as configs call them
+TOP_K = "num_experts_per_tok"  # as configurations call it
 PROOF_SAMPLES = 2  # held out of the calibration, so that smoothing is proved on text that it has not seen
+SEED = 0
 Experts = Literal["all", "routed"]
 
 
@@ -34,31 +35,19 @@ class Samples:
     held_out: tuple[int, ...]
 
 
-def fetch(name: str) -> Path:
+def fetch(name: str, *, note: Note = lambda _: None) -> Path:
     """The folder of a model: itself, or that of a hub id, downloaded. Raises UsageError or SourceError."""
     folder = Path(name)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise UsageError(f"{folder}: no config.json there; name the folder of a model in the Hugging Face layout")
-        return folder
-    from huggingface_hub import errors, snapshot_download
-
-    from curator import network
-
-    unanswered: tuple[type[Exception], ...] = (errors.HfHubHTTPError, OSError, *network.errors())
-    try:
-        return Path(snapshot_download(name, ignore_patterns=["*.bin", "*.pth", "*.pt", "*.gguf", "original/*", "*.onnx"]))
-    except errors.HFValidationError:
-        raise UsageError(f"model {name}: neither a folder nor a hub id ORG/NAME") from None
-    except errors.GatedRepoError:
-        raise SourceError(f"model {name}: gated; accept its terms on the hub and log in (`hf auth login`, or HF_TOKEN)") from None
-    except unanswered as error:
-        raise SourceError(f"model {name}: not found on the hub ({str(error).strip().splitlines()[0][:200]}); mend the name, log in, or name a folder") from None
+    if not folder.is_dir():
+        return download.model(name, note=note)
+    if not (folder / CONFIG).is_file():
+        raise UsageError(f"{folder}: no {CONFIG} there; name the folder of a model in the Hugging Face layout")
+    return folder
 
 
-def use_device(name: str | None) -> None:
-    """Run on the device with this name, as ``cuda`` or ``cpu``; None leaves the choice to llm-compressor: the first
-    accelerator, and the CPU where there is none. Raises UsageError."""
+def refuse_other_device(name: str | None) -> None:
+    """Raise UsageError where llm-compressor would run on another device than the one with this name, as ``cuda`` or ``cpu``: it takes
+    the first accelerator that it sees, and the CPU where there is none. None is whatever it takes."""
     if name is None:
         return
     import torch
@@ -66,7 +55,7 @@ def use_device(name: str | None) -> None:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UsageError(f"--device {name}: not a device; give cpu, cuda or cuda:1") from None
+        raise UsageError(f"--device {name}: not a device; give cpu or cuda") from None
     here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if device.type == "cpu":
         if here is not None:
@@ -77,7 +66,7 @@ def use_device(name: str | None) -> None:
         raise UsageError(f"--device {name}: llm-compressor takes the first one that it sees; give CUDA_VISIBLE_DEVICES={device.index} instead")
 
 
-def load_model(folder: Path, *, note: Note = lambda _: None, dtype: str = "auto") -> Any:
+def load_model(folder: Path, *, note: Note = lambda _: None) -> Any:
     """The model as llm-compressor calibrates it: in its own type, every expert a module of its own, kept on the CPU; each
     module's weights go to the accelerator while it runs, where there is one. Raises QuantizeError, before anything large is read
     where the files do not fit the config."""
@@ -93,7 +82,7 @@ def load_model(folder: Path, *, note: Note = lambda _: None, dtype: str = "auto"
         _refuse_other_weights(folder, note)
         with conversions_kept(config.model_type), load_context():
             # The whole model goes into memory; left to itself, the library asks an accelerator for limits even where there is none.
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False, max_memory=None)
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", trust_remote_code=False, max_memory=None)
         set_onload_device(model, get_main_device())
     model.eval()
     return model
@@ -131,7 +120,7 @@ def _refuse_other_kinds(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _refuse_odd_routing(folder: Path, config: Any) -> None:
-    experts = next((n for n in (getattr(config, key, None) for key in NUMBERS_OF_EXPERTS) if isinstance(n, int)), None)
+    experts = next((n for n in (getattr(config, key, None) for key in EXPERT_COUNTS) if isinstance(n, int)), None)
     chosen = getattr(config, TOP_K, None)
     if experts is not None and isinstance(chosen, int) and not 1 <= chosen <= experts:
         raise QuantizeError(f"{folder / CONFIG}: {TOP_K} is {chosen}, of {experts} experts")
@@ -162,7 +151,7 @@ def _refuse_other_weights(folder: Path, note: Note) -> None:
         raise QuantizeError(listed(f"{folder}: its files and its {CONFIG} are not of one model", faults))
 
 
-def choose(table: pl.DataFrame, *, samples: int | None = None, held_out: int = PROOF_SAMPLES, seed: int = 0) -> Samples:
+def choose(table: pl.DataFrame, *, samples: int | None = None, held_out: int = PROOF_SAMPLES) -> Samples:
     """Which samples of ``samples.parquet`` to calibrate on and which to hold out: of each category its share is held out, the
     others keep their order.
 
@@ -171,7 +160,7 @@ def choose(table: pl.DataFrame, *, samples: int | None = None, held_out: int = P
     held, count = max(held_out, PROOF_SAMPLES), len(table)
     if count < held + 1:
         raise UsageError(f"the build has {count} samples; {held} are held out and at least one is calibrated on: build more, or evaluate on fewer")
-    kept_out = set(evaluate.hold_out(table, held, seed=seed))
+    kept_out = set(evaluate.hold_out(table, held, seed=SEED))
     rest = [n for n in range(count) if n not in kept_out]
     if samples is not None and samples > len(rest):
         raise UsageError(f"--samples {samples}: the build has {count} samples, of which {held} are held out; ask for {len(rest)} or fewer")
@@ -211,7 +200,7 @@ def calibrate(model: Any, run: Run) -> None:
 
     modifiers = with_pause(run.modifiers, run.before_rounding)
     data = DataLoader([b.inputs() for b in run.batches], batch_size=None, shuffle=False)
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     with ExitStack() as stack:
         stack.enter_context(errors_of_the_library("llm-compressor stopped"))
         stack.enter_context(masks.made_when_run(model))

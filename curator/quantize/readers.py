@@ -182,18 +182,19 @@ def _moved(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) ->
 
 
 def _parted(trace: _Trace, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-    """Pieces along one dimension: along the last one, each piece has its own channels."""
+    """Pieces along one dimension: along the last one, each piece has its own channels. Every second channel is no piece."""
     source = arguments[0]
     trail: Trail = trace.of(source) or {}
-    place = 1 if name in ("slice", "unbind") else 2
+    place = 2 if name in ("split", "split_with_sizes", "chunk") else 1
     along = arguments[place] if len(arguments) > place else 0
     if name == "unbind" or along % source.dim() != source.dim() - 1:
         trace.give(result, trail)
         return
-    start = 0
-    if name in ("slice", "narrow"):
-        given = arguments[2] if name == "slice" and len(arguments) > 2 else arguments[2] if len(arguments) > 2 else 0
-        start = (given or 0) + (source.shape[-1] if (given or 0) < 0 else 0)
+    if name == "slice" and arguments[4:] not in ((), (1,)):
+        trace.end(name, [trail])
+        return
+    start = (arguments[2] if name in ("slice", "narrow") and len(arguments) > 2 else None) or 0
+    start += source.shape[-1] if start < 0 else 0
     for piece in _tensors(result):
         trace.give(piece, _within(trail, start, start + piece.shape[-1], source.shape[-1]))
         start += piece.shape[-1]

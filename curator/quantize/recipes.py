@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from curator import plain_yaml
 from curator.errors import QuantizeError, UsageError
 from curator.quantize import recipe_faults
 from curator.quantize.data import Note
@@ -52,25 +53,13 @@ def shipped() -> list[str]:
 def load(name: str) -> Recipe:
     """A recipe by its name or file. Raises UsageError."""
     file = FOLDER / f"{name}.yaml" if name in shipped() else Path(name)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"recipe {name}: neither a file nor one of {', '.join(shipped())}") from None
-    except OSError as error:
-        raise UsageError(f"recipe {name}: cannot be read: {error.strerror}") from None
-    except UnicodeError as error:
-        raise UsageError(f"recipe {name}: not text in UTF-8: {error}") from None
-    return parse(text, name=file.name if file.is_file() and name not in shipped() else name)
+    text = plain_yaml.text_of(file, name=f"recipe {name}", otherwise=f"name a file, or one of {', '.join(shipped())}")
+    return parse(text, name=name if name in shipped() else file.name)
 
 
 def parse(text: str, *, name: str) -> Recipe:
     """A recipe from the text of its file: stages of modifiers, or modifiers alone. Raises UsageError."""
-    import yaml
-
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"recipe {name}: not YAML: {error}") from None
+    value = plain_yaml.load(text, name=f"recipe {name}")
     steps = tuple(_modifiers(value))
     faults = recipe_faults.faults(value, steps)
     if faults:
@@ -190,37 +179,56 @@ def select(recipe: Recipe, model: Any, made: Sequence[Any]) -> Selection:
     """What ``made`` (the recipe's modifiers) quantizes. Raises QuantizeError for no module at all, and for some experts
     only; UsageError for groups that do not fit."""
     import torch
-    from compressed_tensors.utils import match_named_modules
 
     linear = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear | torch.nn.Embedding)}
-    found: dict[str, str] = {}
-    targets: list[str] = []
-    uneven: dict[tuple[int, int], list[str]] = defaultdict(list)  # (width, group size) -> modules
+    found: dict[str, Any] = {}
+    for name, scheme in _targeted(model, made):
+        if name in linear:
+            found.setdefault(name, scheme)
+    left = tuple(n for n, m in linear.items() if n not in found and isinstance(m, torch.nn.Linear))
+    if not found:
+        _refuse_nothing(recipe, [target for _, scheme in _schemes(made) for target in scheme.targets], left)
+    _refuse_uneven(recipe, {name: (linear[name].weight.shape[-1], _group_size(scheme)) for name, scheme in found.items()})
+    _refuse_some_experts(recipe, found, experts(model))
+    return Selection({name: _said(scheme) for name, scheme in found.items()}, left)
+
+
+def _targeted(model: Any, made: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """(name, scheme) of every module that a modifier would quantize; the first scheme of a module is the one that it gets."""
+    from compressed_tensors.utils import match_named_modules
+
+    for modifier, scheme in _schemes(made):
+        for name, _ in match_named_modules(model, scheme.targets, modifier.ignore):
+            yield name, scheme
+
+
+def _schemes(made: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """(modifier, scheme) of what quantizes weights; of activations alone nothing is written."""
     for modifier in made:
         config = getattr(modifier, "resolved_config", None)
         for scheme in (config.config_groups or {}).values() if config else ():
-            if scheme.weights is None:  # of activations alone nothing is written
-                continue
-            targets += scheme.targets
-            for name, _ in match_named_modules(model, scheme.targets, modifier.ignore):
-                if name in linear and name not in found:
-                    found[name] = _said(scheme)
-                    size, width = _group_size(scheme), linear[name].weight.shape[-1]
-                    if size and width % size:
-                        uneven[width, size].append(name)
-    left = tuple(n for n, m in linear.items() if n not in found and isinstance(m, torch.nn.Linear))
-    if not found:
-        if not targets:
-            raise QuantizeError(f"recipe {recipe.name}: quantizes no weights; give a modifier a scheme or config_groups")
-        raise QuantizeError(f"recipe {recipe.name}: no module matches {', '.join(targets)}; this model has {shown(left)}")
+            if scheme.weights is not None:
+                yield modifier, scheme
+
+
+def _refuse_nothing(recipe: Recipe, targets: Sequence[str], there: Sequence[str]) -> NoReturn:
+    if not targets:
+        raise QuantizeError(f"recipe {recipe.name}: quantizes no weights; give a modifier a scheme or config_groups")
+    raise QuantizeError(f"recipe {recipe.name}: no module matches {', '.join(targets)}; this model has {shown(there)}")
+
+
+def _refuse_uneven(recipe: Recipe, sizes: Mapping[str, tuple[int, int | None]]) -> None:
+    """Raise UsageError where the rows of some modules are not whole groups; ``sizes`` is {module: (width, group size)}."""
+    uneven: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for name, (width, size) in sizes.items():
+        if size and width % size:
+            uneven[width, size].append(name)
     if uneven:
         lines = "; ".join(f"{shown(names)}: rows of {width} are not a multiple of {size}" for (width, size), names in uneven.items())
         raise UsageError(
-            f"recipe {recipe.name}: the group size does not fit {sum(map(len, uneven.values()))} of {len(found)} modules: {lines}; "
+            f"recipe {recipe.name}: the group size does not fit {sum(map(len, uneven.values()))} of {len(sizes)} modules: {lines}; "
             "choose another group_size, or leave these modules out (ignore)"
         )
-    _refuse_some_experts(recipe, found, experts(model))
-    return Selection(found, left)
 
 
 def _group_size(scheme: Any) -> int | None:
@@ -230,7 +238,7 @@ def _group_size(scheme: Any) -> int | None:
     return size if size and size > 0 else None
 
 
-def _refuse_some_experts(recipe: Recipe, found: Mapping[str, str], among: Sequence[str]) -> None:
+def _refuse_some_experts(recipe: Recipe, found: Mapping[str, Any], among: Sequence[str]) -> None:
     missed = [n for n in among if n not in found]
     if missed and len(missed) < len(among):
         taken = [n for n in among if n in found]

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,10 @@ def prepare(request: Request, *, note: Note = lambda _: None, guard: bool = True
     artifact.verify(request.build, described)
     samples = oneshot.choose(artifact.read_frame(request.build, "samples"), samples=request.samples, held_out=request.held_out)
     wanted = recipes.load(request.recipe) if request.recipe else None
-    source = oneshot.fetch(request.model)
+    oneshot.refuse_other_device(request.device)
+    source = oneshot.fetch(request.model, note=note)
     checkpoint.refuse_quantized(source)
     stored = open_checkpoint(source).tensors
-    oneshot.use_device(request.device)
     notes = Notes(note)
     model = oneshot.load_model(source, note=notes)
     told = oneshot.check_tokens(described, model, source, other_tokenizer=request.other_tokenizer)
@@ -89,25 +89,24 @@ def prepare(request: Request, *, note: Note = lambda _: None, guard: bool = True
     made = recipes.modifiers(recipe)
     selection = recipes.select(recipe, model, made)
     checkpoint.refuse_other_values(model, names, stored, selection.modules)
-    smoothed = _smooth(model, recipe, made, selection, request, samples, notes, guard=guard)
-    return Prepared(request, source, described, model, names, recipe, made, selection, smoothed, samples, notes)
+    prepared = Prepared(request, source, described, model, names, recipe, made, selection, (), samples, notes)
+    return replace(prepared, smoothed=_smooth(prepared, guard=guard))
 
 
-def _smooth(
-    model: Any, recipe: Recipe, made: Sequence[Any], selection: Selection, request: Request, samples: oneshot.Samples, notes: Note, *, guard: bool
-) -> list[Smoothed]:
+def _smooth(prepared: Prepared, *, guard: bool) -> list[Smoothed]:
     """Put the mappings that preserve the function into the smoothing modifiers."""
     from llmcompressor.modifiers.transform.awq import AWQMapping
 
-    probe = oneshot.calibration_batches(request.build, samples.held_out[:1])[0]
+    model, notes = prepared.model, prepared.notes
+    probe = oneshot.calibration_batches(prepared.request.build, prepared.samples.held_out[:1])[0]
     every: list[Smoothed] = []
-    for modifier, (kind, settings) in zip(made, recipe.steps, strict=True):
+    for modifier, (kind, settings) in zip(prepared.modifiers, prepared.recipe.steps, strict=True):
         if kind != recipe_faults.SMOOTHING:
             continue
         stated = settings.get("mappings")
         mappings = stated or smoothing.inferred(model)
         with library.tamed(notes), oneshot.errors_of_the_library("the model could not be followed"):
-            found = smoothing.complete(mappings, model, selection.modules, probe, notes, stated=bool(stated), guard=guard)
+            found = smoothing.complete(mappings, model, prepared.selection.modules, probe, notes, stated=bool(stated), guard=guard)
         modifier.mappings = [AWQMapping(**m) for m in smoothing.mappings_of(found, model)]
         every += found
     return every

@@ -36,6 +36,15 @@ class Smoothed:
     balanced: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A model's modules with a weight, which of all are quantized, and who reads what."""
+
+    modules: Mapping[str, Any]
+    quantized: Mapping[str, Any]
+    readers: readers.Readers
+
+
 def complete(
     mappings: Sequence[Mapping[str, Any]],
     model: Any,
@@ -53,30 +62,43 @@ def complete(
     """
     modules = {name: module for name, module in model.named_modules() if name and _has_weight(module)}
     smooth_of = [[n for n in modules if matches(m["smooth_layer"], n)] for m in mappings]
-    found = trace(model, sorted({n for names in smooth_of for n in names}, key=natural), batch)
-    smoothed: list[Smoothed] = []
-    for mapping, layers in zip(mappings, smooth_of, strict=True):
-        wanted = {n for n in modules if any(matches(p, n) for p in mapping["balance_layers"])}
-        made = list(_of_mapping(layers, wanted, found, modules, quantized))
-        unfit = [n for n in layers if wanted.intersection(found.modules[n]) and not all(_fits(modules[n], modules[r]) for r in found.modules[n])]
-        if unfit and not made:
-            note(f"mapping of {mapping['smooth_layer']}: left out, since {shown(found.modules[unfit[0]])} reads its channels more than once (heads share them)")
-            continue
-        if not made and not stated:
-            continue  # as llm-compressor does: its mappings are those of the whole family, whatever a recipe quantizes
-        if not made:
-            raise QuantizeError(
-                f"mapping of {mapping['smooth_layer']}: nothing that is quantized and named in {', '.join(mapping['balance_layers'])} reads it; "
-                f"it is read by {shown(r for n in layers for r in found.modules[n]) or 'nothing'}; mend the mapping, leave it out, or take a recipe without AWQ"
-            )
-        _refuse_strangers(mapping, wanted, [r for n in layers for r in found.modules[n]])
-        added = [r for s in made for r in s.balanced if r not in wanted]
-        if added and guard:
-            note(f"{mapping['smooth_layer']} is read by {shown(added)} as well; added to its balance layers, so that smoothing changes nothing but weights")
-        smoothed += made if guard else [Smoothed(s.layer, tuple(r for r in s.balanced if r in wanted)) for s in made]
+    known = _Known(modules, quantized, trace(model, sorted({n for names in smooth_of for n in names}, key=natural), batch))
+    smoothed = [
+        each for mapping, layers in zip(mappings, smooth_of, strict=True) for each in _completed(mapping, layers, known, note, stated=stated, guard=guard)
+    ]
     if not smoothed:
         raise QuantizeError("AWQ finds nothing to smooth in this model; give AWQModifier mappings that fit, or take a recipe without it")
     return smoothed
+
+
+def _completed(mapping: Mapping[str, Any], layers: Sequence[str], known: _Known, note: Note, *, stated: bool, guard: bool) -> list[Smoothed]:
+    """What one mapping means for the layers that it smooths."""
+    wanted = {n for n in known.modules if any(matches(p, n) for p in mapping["balance_layers"])}
+    made = list(_of_mapping(layers, wanted, known))
+    if not made:
+        _leave_out(mapping, layers, wanted, known, note, stated=stated)
+        return []
+    _refuse_strangers(mapping, wanted, [r for n in layers for r in known.readers.modules[n]])
+    if not guard:
+        return [Smoothed(s.layer, tuple(r for r in s.balanced if r in wanted)) for s in made]
+    added = [r for s in made for r in s.balanced if r not in wanted]
+    if added:
+        note(f"{mapping['smooth_layer']} is read by {shown(added)} as well; added to its balance layers, so that smoothing changes nothing but weights")
+    return made
+
+
+def _leave_out(mapping: Mapping[str, Any], layers: Sequence[str], wanted: set[str], known: _Known, note: Note, *, stated: bool) -> None:
+    """Say why a mapping comes to nothing. Raises QuantizeError where a recipe states one that is of no use; llm-compressor's own are
+    those of a whole family, whatever a recipe quantizes."""
+    reading = known.readers.modules
+    unfit = [n for n in layers if wanted.intersection(reading[n]) and not _fit(n, known)]
+    if unfit:
+        note(f"mapping of {mapping['smooth_layer']}: left out, since {shown(reading[unfit[0]])} reads its channels more than once (heads share them)")
+    elif stated:
+        raise QuantizeError(
+            f"mapping of {mapping['smooth_layer']}: nothing that is quantized and named in {', '.join(mapping['balance_layers'])} reads it; "
+            f"it is read by {shown(r for n in layers for r in reading[n]) or 'nothing'}; mend the mapping, leave it out, or take a recipe without AWQ"
+        )
 
 
 def inferred(model: Any) -> list[dict[str, Any]]:
@@ -86,16 +108,14 @@ def inferred(model: Any) -> list[dict[str, Any]]:
     return [{"smooth_layer": m.smooth_layer, "balance_layers": list(m.balance_layers)} for m in get_layer_mappings_from_model(model)]
 
 
-def _of_mapping(
-    layers: Sequence[str], wanted: set[str], found: readers.Readers, modules: Mapping[str, Any], quantized: Mapping[str, Any]
-) -> Iterator[Smoothed]:
+def _of_mapping(layers: Sequence[str], wanted: set[str], known: _Known) -> Iterator[Smoothed]:
     for layer in layers:
-        reading = found.modules[layer]
-        if not wanted.intersection(reading) or not any(n in quantized for n in (layer, *reading)):
+        reading, others = known.readers.modules[layer], known.readers.others[layer]
+        if not wanted.intersection(reading) or not any(n in known.quantized for n in (layer, *reading)):
             continue
-        if found.others[layer]:
-            raise QuantizeError(f"{layer}: its output is also used by {', '.join(found.others[layer])}, where nothing can be balanced; leave its mapping out")
-        if all(_fits(modules[layer], modules[r]) for r in reading):
+        if others:
+            raise QuantizeError(f"{layer}: its output is also used by {', '.join(others)}, where nothing can be balanced; leave its mapping out")
+        if _fit(layer, known):
             yield Smoothed(layer, reading)
 
 
@@ -112,9 +132,10 @@ def _has_weight(module: Any) -> bool:
     return weight is not None and hasattr(weight, "shape") and len(weight.shape) in (1, 2)
 
 
-def _fits(smooth: Any, reader: Any) -> bool:
-    """One channel given for each one read; not so where heads share their values."""
-    return bool(smooth.weight.shape[0] == reader.weight.shape[-1])
+def _fit(layer: str, known: _Known) -> bool:
+    """Whether a layer gives one channel for each that is read; not so where heads share their values."""
+    given = known.modules[layer].weight.shape[0]
+    return all(given == known.modules[r].weight.shape[-1] for r in known.readers.modules[layer])
 
 
 def trace(model: Any, layers: Sequence[str], batch: Batch) -> readers.Readers:

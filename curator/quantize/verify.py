@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Annotated, Any, TypeVar
@@ -156,33 +156,39 @@ def _files(out: Path, noted: Mapping[str, File]) -> Iterator[str]:
 
 def _names(now: Mapping[str, Tensor], before: Mapping[str, Tensor], about: Quantization) -> Iterator[str]:
     """The tensors of the source, each as itself or packed, and nothing else; packed ones targeted, others not."""
-    groups, ignore = tuple(about.config_groups.values()), about.ignore
-    for name, stored in before.items():
-        owner, _, leaf = name.rpartition(".")
-        packed = _stand_ins(owner, now) if leaf == "weight" else []
-        group = _group(owner, groups, ignore) if packed else None
-        if name in now and group is not None and group.format in NAMED_AS_BEFORE:
-            yield from _renumbered(now, name, stored, group.format)
-        elif name in now and packed:
-            yield f"{name}: there as itself and quantized"
-        elif name in now:
-            yield from _as_it_was(now[name], stored)
-            if (
-                leaf == "weight"
-                and len(stored.shape) == 2
-                and _group(owner, groups, ignore) is not None
-                and any(t.startswith("re:") for g in groups for t in g.targets)
-            ):
-                yield f"{owner}: targeted by quantization_config and not quantized"
-        elif packed:
-            yield from _packed(owner, stored, now, group)
-        else:
-            yield f"{name}: missing"
+    for stored in before.values():
+        yield from _name(stored, now, about)
     for name in now:
         owner, _, leaf = name.rpartition(".")
         quantized = f"{owner}.weight" in before and _stand_ins(owner, now)
         if name not in before and not (quantized and leaf in (*STANDS_FOR_A_WEIGHT, *OF_INPUTS)):
             yield f"{name}: not a tensor of the source"
+
+
+def _name(stored: Tensor, now: Mapping[str, Tensor], about: Quantization) -> Iterator[str]:
+    """One tensor of the source: as itself, in another type, or packed."""
+    name, (owner, _, leaf) = stored.name, stored.name.rpartition(".")
+    packed = _stand_ins(owner, now) if leaf == "weight" else []
+    group = _group(owner, about) if packed else None
+    if name in now and group is not None and group.format in NAMED_AS_BEFORE:
+        yield from _renumbered(now, name, stored, group.format)
+    elif name in now and packed:
+        yield f"{name}: there as itself and quantized"
+    elif name in now:
+        yield from _as_it_was(now[name], stored)
+        if _is_targeted(stored, about):
+            yield f"{owner}: targeted by quantization_config and not quantized"
+    elif packed:
+        yield from _packed(owner, stored, now, group)
+    else:
+        yield f"{name}: missing"
+
+
+def _is_targeted(stored: Tensor, about: Quantization) -> bool:
+    """Whether the configuration means this matrix to be quantized, by a pattern: of a class of modules, bytes do not tell."""
+    owner, _, leaf = stored.name.rpartition(".")
+    by_name = any(t.startswith("re:") for g in about.config_groups.values() for t in g.targets)
+    return by_name and leaf == "weight" and len(stored.shape) == 2 and _group(owner, about) is not None
 
 
 def _renumbered(now: Mapping[str, Tensor], name: str, old: Tensor, form: str) -> Iterator[str]:
@@ -207,11 +213,11 @@ def _as_it_was(new: Tensor, old: Tensor) -> Iterator[str]:
         yield f"{new.name}: {list(new.shape)}, in the source {list(old.shape)}"
 
 
-def _group(owner: str, groups: Sequence[Group], ignore: Sequence[str]) -> Group | None:
+def _group(owner: str, about: Quantization) -> Group | None:
     """The group of ``quantization_config`` that a module of this name is in."""
-    if any(_means(pattern, owner) for pattern in ignore):
+    if any(_means(pattern, owner) for pattern in about.ignore):
         return None
-    return next((g for g in groups if any(_means(t, owner) or t == "Linear" for t in g.targets)), None)
+    return next((g for g in about.config_groups.values() if any(_means(t, owner) or t == "Linear" for t in g.targets)), None)
 
 
 def _means(pattern: str, name: str) -> bool:

@@ -127,8 +127,8 @@ _LANGUAGES = (
 _PLACE = (Column("sample", "Sample"), Column("start", "Start"))
 
 
-def _named(title: str, *rest: Column, kind: Kind = "text") -> tuple[Column, ...]:
-    return (Column("name", title, kind), *rest)
+def _named(title: str, *rest: Column) -> tuple[Column, ...]:
+    return (Column("name", title, "text"), *rest)
 
 
 TABLES: tuple[Table, ...] = (

@@ -103,6 +103,16 @@ def test_a_gated_one_and_one_that_is_not_there(hosted: Callable[..., str], mix: 
     assert (code, "tokenizer tests/none: not found on the hub" in err) == (3, True), err
 
 
+def test_what_is_wrong_is_said_and_not_that_it_is_not_there(hosted: Callable[..., str], hub: Hub) -> None:
+    name = hosted("there")
+    with pytest.raises(SourceError, match="no revision 'v9'; mend `tokenizer_revision`, or leave it out for main") as error:
+        tokens.load(name, revision="v9")
+    assert error.value.exit_code == 3
+    hub.fail(name, Fault(status=501))
+    with pytest.raises(SourceError, match=f"tokenizer {name}: the hub answered 501; try again later"):
+        tokens.load(name)
+
+
 def test_one_that_is_kept_needs_no_network(hosted: Callable[..., str], mix: Callable[..., Path], hub: Hub, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 

@@ -203,7 +203,11 @@ def test_a_recipe_that_misses_experts_is_refused(targets: str, said: str, small_
     [
         ("AWQModifier: {nonsense: 1}", "nonsense"),
         ("NoSuchModifier: {}", "NoSuchModifier.*; known: AWQModifier, QuantizationModifier"),
-        ("a: [", "not YAML"),
+        ("a: [", "recipe r: not plain YAML"),
+        ("a: 2024-13-45", "recipe r: a value that cannot be read: month must be"),
+        (f"a: {'9' * 5000}", "recipe r: a value that cannot be read"),
+        ("[" * 100_000, "recipe r: nested deeper than 50 levels"),
+        ("a: &a [*a]", "recipe r: more than .* is this an alias bomb"),
         ("a: 1", r"no modifier in it \(found a\); .* AWQModifier, QuantizationModifier"),
         ("QuantizationModifer: {scheme: W4A16}", "QuantizationModifer: no modifier is called so, QuantizationModifier may be meant; known: AWQModifier"),
         ("s: {m: {SmoothQuantModifer: {}, GPTQModifier: {targets: Linear}}}", "SmoothQuantModifer: no modifier is called so"),
@@ -239,7 +243,11 @@ def test_a_bad_recipe_is_the_users_to_mend(text: str, said: str) -> None:
 
 def test_a_recipe_that_cannot_be_read_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"a: \xe9")
-    for name, said in (("latin", "not text in UTF-8"), (".", "cannot be read: Is a directory"), ("none", "neither a file nor one of w4a16-awq")):
+    for name, said in (
+        ("latin", "not UTF-8"),
+        (".", "cannot be read: Is a directory"),
+        ("none", "cannot be read: No such file or directory; name a file, or one of w4a16-awq"),
+    ):
         with pytest.raises(UsageError, match=said):
             recipes.load(str(tmp_path / name))
 

@@ -93,8 +93,12 @@ def test_a_whole_run_with_its_evaluation(run: Run, small_build: Path, source: Pa
     assert tokens_of(out) == [(families.SAMPLES - 3) * families.LENGTH * TOP_K] * LAYERS
     seen = pl.read_parquet(out / "expert_calibration.parquet")["tokens"].to_list()
     assert seen == [(families.SAMPLES - 3) * families.LENGTH] * len(seen)  # every expert is given every token
-    overall = json.loads((out / "evaluation.json").read_text())["overall"]
-    assert json.loads(shown)["evaluation"]["overall"] == overall
+    evaluation = json.loads((out / "evaluation.json").read_text())
+    overall, held_out = evaluation["overall"], evaluation["held_out"]
+    assert json.loads(shown)["evaluation"] == evaluation
+    assert len(held_out) == 3
+    documents = pl.read_parquet(small_build / "documents.parquet").filter(pl.col("sample").is_in(held_out))
+    assert overall["tokens"] == (documents["tokens"] - 1).sum(), "of these samples"
     assert 0 < overall["kl_mean"]["value"] < overall["kl_p99"]["value"]
     assert overall["tokens"] <= 3 * families.LENGTH - overall["documents"]
     card = (out / "README.md").read_text(encoding="utf-8")

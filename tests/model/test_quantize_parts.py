@@ -8,7 +8,9 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import filelock
@@ -20,8 +22,9 @@ pytestmark = pytest.mark.model
 
 from curator.checkpoints import writing  # noqa: E402
 from curator.checkpoints.reading import SINGLE, WIDTHS, Reader, open_checkpoint  # noqa: E402
-from curator.errors import QuantizeError  # noqa: E402
+from curator.errors import QuantizeError, UsageError  # noqa: E402
 from curator.quantize import library, names, oneshot, readers, run, smoothing  # noqa: E402
+from curator.quantize.data import EXPERT_COUNTS  # noqa: E402
 from curator.quantize.verify import verify  # noqa: E402
 from tests.model.stored import raw, tensors_of  # noqa: E402
 
@@ -63,6 +66,42 @@ def test_readers_are_found_through_views_copies_and_halves(use: str, others: tup
     assert found.modules["up"] == ("down",)
     assert found.others["up"] == ()
     assert found.others["norm"] == others
+
+
+class Halves(torch.nn.Module):
+    """What one module gives beside something else; ``cut`` takes the parts apart, one for each of two readers."""
+
+    def __init__(self, cut: Callable[[Any], tuple[Any, Any]]) -> None:
+        super().__init__()
+        self.up, self.mine, self.other = (torch.nn.Linear(8, 8, bias=False) for _ in range(3))
+        self.cut = cut
+
+    def forward(self, x: Any) -> Any:
+        mine, other = self.cut(torch.cat([x, self.up(x)], dim=-1))
+        return self.mine(mine) + self.other(other)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["as it is written", "as it is made of others"])
+def test_readers_are_found_through_pieces(whole: bool) -> None:
+    cuts: list[Callable[[Any], tuple[Any, Any]]] = [
+        lambda t: (t.narrow(-1, 8, 8), t.narrow(-1, 0, 8)),
+        lambda t: (t.narrow(2, -8, 8), t.narrow(2, -16, 8)),
+        lambda t: (t[..., 8:], t[..., :8]),
+        lambda t: (t[..., -8:], t[..., -16:8]),
+        lambda t: t.chunk(2, dim=-1)[::-1],
+        lambda t: t.split([8, 8], dim=-1)[::-1],
+    ]
+    for number, cut in enumerate(cuts):
+        block = Halves(cut)
+        with torch.inference_mode(mode=whole):  # there PyTorch does not make `narrow` and `chunk` of other operations
+            found = readers.find(block, ["up"], lambda block=block: block(torch.randn(1, 2, 8)))  # type: ignore[misc]
+        assert (found.modules["up"], found.others["up"]) == (("mine",), ()), number
+
+
+def test_every_second_channel_is_followed_no_further() -> None:
+    block = Halves(lambda t: (t[..., 1::2], t[..., :8]))
+    found = readers.find(block, ["up"], lambda: block(torch.randn(1, 2, 8)))
+    assert (found.modules["up"], found.others["up"]) == ((), ("slice in the model itself",))
 
 
 def test_the_hooks_of_others_do_not_see_the_proof(small_build: Path, model_of: ModelOf) -> None:
@@ -218,6 +257,35 @@ def test_a_config_of_another_model_is_told(change: dict[str, Any], said: str, mo
     (source / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(QuantizeError, match=said):
         oneshot.load_model(source)
+
+
+@pytest.mark.parametrize("key", EXPERT_COUNTS)
+def test_more_experts_for_a_token_than_there_are_is_told_whatever_they_are_called(key: str) -> None:
+    with pytest.raises(QuantizeError, match=r"M/config\.json: num_experts_per_tok is 5, of 4 experts"):
+        oneshot._refuse_odd_routing(Path("M"), SimpleNamespace(**{key: 4, "num_experts_per_tok": 5}))
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "said"),
+    [
+        ("nonsense", 0, "not a device; give cpu or cuda$"),
+        ("cuda", 0, "there is no such device here; give cpu$"),
+        ("cpu", 2, r"llm-compressor takes the cuda that it sees; hide it \(CUDA_VISIBLE_DEVICES=''\)"),
+        ("cuda:1", 2, "llm-compressor takes the first one that it sees; give CUDA_VISIBLE_DEVICES=1 instead"),
+        ("cuda:2", 2, "there is no such device here; give cuda$"),
+        ("xpu", 2, "there is no such device here; give cuda$"),
+        ("cuda", 2, None),
+        ("cuda:0", 2, None),
+        ("cpu", 0, None),
+        (None, 2, None),
+    ],
+)
+def test_a_device_chooses_nothing_and_is_refused_where_it_is_another(asked: str | None, there: int, said: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: there > 0)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: there)
+    with pytest.raises(UsageError, match=said) if said else nullcontext():
+        oneshot.refuse_other_device(asked)
 
 
 @pytest.mark.parametrize("family", ["minimax_m2", "deepseek_v3"])
