@@ -12,6 +12,7 @@ import pytest
 
 from curator import network, tokens
 from curator.errors import SourceError
+from curator.tokens import loading
 from tests.conftest import _TREE, small_tokenizer
 from tests.hub import Fault, Hub
 
@@ -172,7 +173,7 @@ def test_a_cache_that_cannot_be_written_is_told(hosted: Callable[..., str], data
 
 def test_files_that_no_tokenizer_has_are_not_fetched(hosted: Callable[..., str], hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     name = hosted("large", {"vocab.txt": b"x" * 5000})
-    monkeypatch.setattr(tokens, "MAX_BYTES", 5 << 10)
+    monkeypatch.setattr(loading, "MAX_BYTES", 5 << 10)
     with pytest.raises(SourceError, match="its files are more than"):
         tokens.load(name)
     assert not [r for r in hub.requests if "/resolve/" in r]

@@ -14,7 +14,7 @@ import pytest
 from curator import tokens
 from curator.data import Conversation, Document, Drop, Message, Origin, Tokens, ToolCall
 from curator.errors import SourceError
-from curator.tokens import Dialect, TemplateRejects
+from curator.tokens.dialect import Dialect, TemplateRejects, probe, render
 from tests.conftest import STARTER_TOKENIZER, small_tokenizer
 
 PLAIN = "{% for m in messages %}{% if m['role'] not in ('system','user','assistant','tool') %}{{ raise_exception('role') }}{% endif %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
@@ -62,7 +62,7 @@ def applying(template: str) -> Callable[[list[dict[str, Any]], list[Mapping[str,
     ],
 )
 def test_probing_finds_the_dialect(template: str, dialect: Dialect) -> None:
-    assert tokens.probe(applying(template)) == dialect
+    assert probe(applying(template)) == dialect
 
 
 TOOL_TALK = Conversation(
@@ -79,7 +79,7 @@ TOOL_TALK = Conversation(
 
 def rendered(template: str, conversation: Conversation) -> tuple[str, tuple[str, ...]]:
     apply = applying(template)
-    result = tokens.render(conversation, apply, tokens.probe(apply))
+    result = render(conversation, apply, probe(apply))
     assert not isinstance(result, Drop), result
     return result
 
@@ -119,7 +119,7 @@ def test_a_template_that_refuses_all_drops_with_the_reason() -> None:
     def apply(messages: list[dict[str, Any]], tools: list[Mapping[str, Any]]) -> str:
         raise TemplateRejects("never")
 
-    result = tokens.render(Conversation((Message("user", "a"), Message("assistant", "b"))), apply, Dialect())
+    result = render(Conversation((Message("user", "a"), Message("assistant", "b"))), apply, Dialect())
     assert result == Drop("template_rejected", "never")
 
 
