@@ -33,7 +33,7 @@ from curator.data import Resolved, Sample
 from curator.errors import MixError, ShortfallError, SourceError
 from curator.plan import Plan, Quota, Source, Stream
 from curator.pull import Batch, Counts, Mark, Pull, Recording, batches
-from curator.turns import Turn
+from curator.slots import Slot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -237,7 +237,7 @@ def pulling(plan: Plan, encoder: Encoder, jobs: int, tape: dict[str, Recording] 
     """A pull for each stream of the plan, ``jobs`` of them at work at the same time, and some more waiting."""
     workers = jobs + min(len(plan.streams), MOST_WAITING)
     reading.let_wait(workers)
-    executor, taking_turns = ThreadPoolExecutor(workers, thread_name_prefix="pull"), threading.Semaphore(jobs)
+    executor, free = ThreadPoolExecutor(workers, thread_name_prefix="pull"), threading.Semaphore(jobs)
     expected: Counter[str] = Counter()
     for quota in plan.quotas:
         for key in quota.streams:
@@ -254,8 +254,8 @@ def pulling(plan: Plan, encoder: Encoder, jobs: int, tape: dict[str, Recording] 
         return care.cache.entry(stream, resolved, encoder.identity).batches(made) if care.cache else made(Mark())
 
     def pull(key: str, stream: Stream) -> Pull:
-        turn, budget = Turn(taking_turns), care.budget(stream.source.name)
-        return Pull(stream, making(key, stream), executor=executor, turn=turn, expected=expected[key], budget=budget)
+        slot, budget = Slot(free), care.budget(stream.source.name)
+        return Pull(stream, making(key, stream), executor=executor, slot=slot, expected=expected[key], budget=budget)
 
     pulls = {key: pull(key, stream) for key, stream in plan.streams.items()}
     try:

@@ -24,7 +24,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator import network, paths, plugins, turns
+from curator import network, paths, plugins, slots
 from curator import plan as planning
 from curator.data import Conversation, Document, Message, Origin, Resolved, Tokens, ToolCall
 from curator.errors import UsageError
@@ -267,7 +267,7 @@ class Entry:
         lock, until = filelock.FileLock(self.folder.with_suffix(".lock")), time.monotonic() + PATIENCE
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            with turns.aside() as step_aside:
+            with slots.aside() as step_aside:
                 while not lock.is_locked and time.monotonic() < until:
                     network.go_on()
                     with suppress(filelock.Timeout):

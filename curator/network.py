@@ -23,7 +23,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from curator import turns
+from curator import slots
 from curator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -132,10 +132,10 @@ def go_on() -> None:
 
 def charged(fetch: Callable[..., Fetched]) -> Callable[..., Fetched]:
     """``fetch`` at the cost of the present budget and in the name of the present worker, whichever thread it runs in: Arrow reads on its own."""
-    budget, turn = _spending.get() or Budget(), turns.present()
+    budget, slot = _spending.get() or Budget(), slots.present()
 
     def fetching(*arguments: Any, **options: Any) -> Fetched:
-        with spending(budget), turns.named(turn):
+        with spending(budget), slots.named(slot):
             return fetch(*arguments, **options)
 
     return fetching
@@ -193,7 +193,7 @@ def be_patient() -> None:
 def _patiently(send: Callable[..., Any], request: Any, **options: Any) -> Any:
     """Send until there is an answer to work with. Raises GaveUp; an answer that no patience would change goes through."""
     _limit(request)
-    with turns.aside() as step_aside:
+    with slots.aside() as step_aside:
         before = _step_aside.set(step_aside)
         try:
             return _repeated(send, request, options, step_aside)

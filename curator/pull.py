@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from curator.adapters import Adapter
     from curator.formatters import Formatter
+    from curator.slots import Slot
     from curator.tokens import Encoder
-    from curator.turns import Turn
 
 LEAST_BATCH, MOST_BATCH = 64_000, 400_000  # characters; the first batches are small, for sources that owe little
 DRY_SPELL = 4096  # rows in a row that give nothing: then the batch ends, so that the consumer hears of it
@@ -103,13 +103,13 @@ class Pull:
     """One stream, pulled in the background and consumed in order. A worker runs ahead until ``expected`` tokens are there, while it
     is its turn."""
 
-    def __init__(self, stream: Stream, making: Iterator[Batch], *, executor: Executor, turn: Turn, expected: int, budget: network.Budget | None = None) -> None:
+    def __init__(self, stream: Stream, making: Iterator[Batch], *, executor: Executor, slot: Slot, expected: int, budget: network.Budget | None = None) -> None:
         self.stream = stream
         self.counts = Counts()
         self.error: SourceError | None = None
         self._making = making
         self._executor = executor
-        self._turn = turn
+        self._slot = slot
         self._expected = expected
         self._budget = budget or network.Budget(stream.key)
         self._made: SimpleQueue[Batch | BaseException | None] = SimpleQueue()  # None: the worker has stopped
@@ -156,7 +156,7 @@ class Pull:
 
     def _work(self) -> None:
         try:
-            with self._turn.taken():
+            with self._slot.taken():
                 for batch in self._ahead():
                     self._made.put(batch)
         except BaseException as error:  # noqa: BLE001 - it belongs to the consumer, who raises it

@@ -19,7 +19,7 @@ import huggingface_hub
 import pytest
 
 from curator import network
-from curator.turns import Turn
+from curator.slots import Slot
 from tests.conftest import ENDPOINT, chat_rows, prose, small_tokenizer
 from tests.hub import WEATHER, Fault, Hub
 from tests.integration.test_resume import bytes_of, described
@@ -451,14 +451,14 @@ def test_connecting_ends_when_nobody_wants_it(black_hole: str) -> None:
     assert seconds < 5
 
 
-def test_connecting_has_one_time_limit_and_keeps_no_turn(black_hole: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connecting_has_one_time_limit_and_keeps_no_slot(black_hole: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "IDLE", 2.0)
     monkeypatch.setattr(network, "SLOW", 0.5)
     only = threading.Semaphore(1)
     taken = threading.Timer(1.5, lambda: happened.append(only.acquire(blocking=False)))
     happened: list[bool] = []
     taken.start()
-    with Turn(only).taken():
+    with Slot(only).taken():
         threading.Timer(1.8, only.release).start()
         said, seconds = asked(black_hole, network.Budget(seconds=0.5))
     assert "no connection in time" in said

@@ -1,4 +1,4 @@
-"""Turns: no more workers at work than there are turns, and none of them kept by one that waits."""
+"""Slots: no more workers at work than there are slots, and none of them kept by one that waits."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from curator import turns
-from curator.turns import Turn
+from curator import slots
+from curator.slots import Slot
 
 
 def test_one_that_waits_lets_another_work_and_has_its_turn_again() -> None:
@@ -17,7 +17,7 @@ def test_one_that_waits_lets_another_work_and_has_its_turn_again() -> None:
     other_done = threading.Event()
 
     def waits() -> None:
-        with Turn(only).taken(), turns.aside() as step_aside:
+        with Slot(only).taken(), slots.aside() as step_aside:
             other.start()
             step_aside()
             step_aside()  # once is enough
@@ -26,7 +26,7 @@ def test_one_that_waits_lets_another_work_and_has_its_turn_again() -> None:
         happened.append("worked on")
 
     def works() -> None:
-        with Turn(only).taken():
+        with Slot(only).taken():
             happened.append("worked")
             other_done.set()
             time.sleep(0.1)
@@ -40,17 +40,17 @@ def test_one_that_waits_lets_another_work_and_has_its_turn_again() -> None:
     assert not only.acquire(blocking=False)
 
 
-def test_threads_that_wait_in_one_name_leave_one_turn() -> None:
+def test_threads_that_wait_in_one_name_leave_one_slot() -> None:
     semaphore = threading.Semaphore(1)
-    turn = Turn(semaphore)
-    with turn.taken():
-        turn.leave()
-        turn.leave()
+    slot = Slot(semaphore)
+    with slot.taken():
+        slot.leave()
+        slot.leave()
         assert semaphore.acquire(blocking=False)
         assert not semaphore.acquire(blocking=False)
-        turn.come_back()  # another still waits: no turn is needed
+        slot.come_back()  # another still waits: no slot is needed
         semaphore.release()
-        turn.come_back()
+        slot.come_back()
         assert not semaphore.acquire(blocking=False)
     assert semaphore.acquire(blocking=False)
 
@@ -62,7 +62,7 @@ def test_no_more_work_than_there_are_turns() -> None:
     def work(seed: int) -> None:
         nonlocal working, most
         rng = random.Random(seed)
-        with Turn(semaphore).taken():
+        with Slot(semaphore).taken():
             for _ in range(20):
                 with lock:
                     working += 1
@@ -70,7 +70,7 @@ def test_no_more_work_than_there_are_turns() -> None:
                 time.sleep(rng.random() / 1000)
                 with lock:
                     working -= 1
-                with turns.aside() as step_aside:
+                with slots.aside() as step_aside:
                     step_aside()
                     time.sleep(rng.random() / 1000)
 
@@ -80,6 +80,6 @@ def test_no_more_work_than_there_are_turns() -> None:
 
 
 def test_outside_of_any_turn_nothing_is_left() -> None:
-    assert turns.present() is None
-    with turns.aside() as step_aside:
+    assert slots.present() is None
+    with slots.aside() as step_aside:
         step_aside()
