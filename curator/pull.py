@@ -101,7 +101,7 @@ class Recording:
 
 class Pull:
     """One stream, pulled in the background and consumed in order. A worker runs ahead until ``expected`` tokens are there, while it
-    is its turn."""
+    has its slot."""
 
     def __init__(self, stream: Stream, making: Iterator[Batch], *, executor: Executor, slot: Slot, expected: int, budget: network.Budget | None = None) -> None:
         self.stream = stream
