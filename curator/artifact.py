@@ -6,8 +6,9 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -173,24 +174,32 @@ def flat_ids(samples: Sequence[Sample]) -> NDArray[Any]:
     return np.concatenate(parts) if parts else np.empty(0, np.int32)
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of folder: what it is called, and the file by which it is known. One that can be a part of something larger has
+    ``alone``, the names of all files that it may have where it stands alone."""
+
+    what: str
+    marker: str
+    alone: frozenset[str] | None = None
+
+    def is_at(self, target: Path) -> bool:
+        """Whether a folder of this kind stands there."""
+        return (target / self.marker).is_file() and (self.alone is None or {p.name for p in target.iterdir()} <= self.alone)
+
+
+BUILD = Kind("build", MANIFEST)
+
+
 @contextmanager
-def new_folder(
-    target: Path,
-    *,
-    force: bool = False,
-    marker: str = MANIFEST,
-    what: str = "build",
-    alone: Collection[str] | None = None,
-    otherwise: str = paths.ELSEWHERE,
-) -> Iterator[Path]:
+def new_folder(target: Path, kind: Kind = BUILD, *, force: bool = False, otherwise: str = paths.ELSEWHERE) -> Iterator[Path]:
     """A folder beside ``target`` that takes its place when the block ends well, and is gone when it does not.
 
-    Raises UsageError where ``target`` exists (``force`` replaces a build, and nothing but a build) or cannot be written.
-    Another kind of folder than a build has another ``marker``, the file that is written last into it, and may have ``alone``, the
-    names of all files that such a folder has. Errors end with ``otherwise``.
+    Raises UsageError where ``target`` exists (``force`` replaces a folder of its kind, and nothing else) or cannot be written; it ends
+    with ``otherwise``.
     """
     with paths.claimed(target, otherwise=otherwise):
-        refuse_target(target, force=force, marker=marker, what=what, alone=alone)
+        refuse_target(target, kind, force=force)
         with paths.told(target, otherwise=otherwise):
             folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=paths.PARTIAL, dir=target.parent))
             try:
@@ -202,18 +211,17 @@ def new_folder(
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def refuse_target(target: Path, *, force: bool, marker: str = MANIFEST, what: str = "build", alone: Collection[str] | None = None) -> None:
-    """Raise UsageError where a build (or ``what``) cannot go, before work is put into it. With ``alone``, a folder that holds other
-    files than these is none, whatever its marker: it is something larger that has such a part."""
+def refuse_target(target: Path, kind: Kind = BUILD, *, force: bool) -> None:
+    """Raise UsageError where a folder of a kind cannot go, before work is put into it."""
     if not target.exists() and not target.is_symlink():
         return
     paths.refuse_mount(target)
-    is_one = (target / marker).is_file() and (alone is None or {p.name for p in target.iterdir()} <= set(alone))
+    is_one = kind.is_at(target)
     is_empty = target.is_dir() and not any(target.iterdir())
     if not force and not is_empty:
         raise UsageError(f"{target}: exists; choose another --out" + (", or give --force to replace it" if is_one else ""))
     if force and not (is_one or is_empty):
-        raise UsageError(f"{target}: exists and is not a {what}; --force replaces {what}s only")
+        raise UsageError(f"{target}: exists and is not a {kind.what}; --force replaces {kind.what}s only")
 
 
 def file_table(folder: Path, *, marker: str = MANIFEST, known: Mapping[str, dict[str, Any]] | None = None) -> dict[str, dict[str, Any]]:

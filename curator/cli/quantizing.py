@@ -74,15 +74,16 @@ def quantize(
     receives are counted; experts with too few end the run with code 4, after everything is written.
     """
     from curator import artifact, paths
-    from curator.quantize import distributed, library, oneshot, run
+    from curator.quantize import checkpoint, distributed, experts, library, oneshot, run
 
     library.require()
+    kind = experts.LEDGER if ledger_only else checkpoint.QUANTIZED
     if out is None and not dry_run:
         raise click.UsageError("give --out, the folder to write")
     if ledger_only and evaluate:
         raise click.UsageError("--ledger-only quantizes nothing, so there is nothing to --evaluate; leave one of them out")
     if out is not None and not dry_run:
-        artifact.refuse_target(out, force=force, **_kind(ledger_only=ledger_only))
+        artifact.refuse_target(out, kind, force=force)
     if gpus > 1 and not (dry_run or distributed.started()):
         sys.exit(distributed.launch(gpus, sys.argv[1:]))
     request = run.Request(
@@ -98,7 +99,7 @@ def quantize(
     with distributed.joined(), ExitStack() as stack:
         if out is not None and not dry_run and distributed.rank() == 0:
             stack.enter_context(paths.claimed(out))  # before the work: two runs into one folder, or a folder that cannot be written
-            artifact.refuse_target(out, force=force, **_kind(ledger_only=ledger_only))  # what the claim may have put back
+            artifact.refuse_target(out, kind, force=force)  # what the claim may have put back
         prepared = run.prepare(request, note=lambda line: say(f"note: {line}"))
         if dry_run or out is None:
             _print_plan(run.plan(prepared), as_json=as_json)
@@ -121,7 +122,6 @@ class _Wanted:
 
 def _carry_out(prepared: Prepared, wanted: _Wanted, *, minimum: int | None, held_out: int) -> Account:
     """Count, or quantize and count; the first process writes and prints."""
-    from curator import artifact
     from curator.quantize import distributed, experts, run
 
     with progress_with_time() as progress:
@@ -133,8 +133,7 @@ def _carry_out(prepared: Prepared, wanted: _Wanted, *, minimum: int | None, held
     if distributed.rank():
         return account
     if wanted.ledger_only:
-        with artifact.new_folder(wanted.out, force=wanted.force, **_kind(ledger_only=True)) as folder:
-            lines = account.write(folder)
+        lines = account.write_alone(wanted.out, force=wanted.force)
         _show(account.facts, lines, f"{wanted.out}: the ledger, and nothing quantized", wanted)
     else:
         found = {"ledger": account.facts} | ({"evaluation": account.cost} if account.cost else {})
@@ -157,15 +156,6 @@ def _show(facts: Mapping[str, Any], lines: Mapping[str, Any], headline: str, wan
     tell(headline)
     for name, value in lines.items():
         tell(f"  {name}: {value}")
-
-
-def _kind(*, ledger_only: bool) -> dict[str, Any]:
-    """What --force may replace: not a quantized model, which has a ledger among its files, with a ledger alone."""
-    from curator.quantize import checkpoint, experts
-
-    if ledger_only:
-        return {"marker": "expert_tokens.json", "what": "ledger", "alone": experts.FILES}
-    return {"marker": checkpoint.MANIFEST, "what": "quantized model"}
 
 
 @click.command(short_help="Compare a written model with its source.")

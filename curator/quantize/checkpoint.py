@@ -21,6 +21,7 @@ from curator.quantize.names import WEIGHT, Naming, first_number, matches, natura
 
 MANIFEST = "curate-quantize.json"
 FORMAT = "curate-quantized/1"
+QUANTIZED = artifact.Kind("quantized model", MANIFEST)
 OWN = ("README.md", "recipe.yaml", MANIFEST)  # written anew, or of another model
 
 

@@ -16,7 +16,8 @@ from curator.quantize.data import Observer, Progress
 if TYPE_CHECKING:
     from curator.quantize.run import Prepared
 
-FILES = ("expert_tokens.parquet", "expert_calibration.parquet", "expert_tokens.json", "expert_report.html")  # of a ledger
+SUMMARY = "expert_tokens.json"
+LEDGER = artifact.Kind("ledger", SUMMARY, alone=frozenset({SUMMARY, "expert_tokens.parquet", "expert_calibration.parquet", "expert_report.html"}))
 COST = "evaluation.json"
 
 
@@ -61,6 +62,11 @@ class Account:
             self.cost = {"held_out": [batch.sample for batch in self._reference.batches], **figures}
             artifact.write_json(folder / COST, self.cost)
         return self.lines()
+
+    def write_alone(self, out: Path, *, force: bool) -> dict[str, Any]:
+        """``write`` into a folder of its own. Raises UsageError."""
+        with artifact.new_folder(out, LEDGER, force=force) as folder:
+            return self.write(folder)
 
     def lines(self) -> dict[str, Any]:
         """What was written, in a few lines for a reader."""

@@ -153,7 +153,7 @@ def quantize(
     if distributed.rank():
         calibrate(prepared, observers=observers)
         return {}
-    with artifact.new_folder(out, force=force, marker=checkpoint.MANIFEST, what="quantized model") as folder:
+    with artifact.new_folder(out, checkpoint.QUANTIZED, force=force) as folder:
         started = time.monotonic()
         library.forget_peak()
         found = calibrate(prepared, observers=observers, progress=progress)
