@@ -54,10 +54,12 @@ def tidy(care: Care) -> None:
         care.cache.prune(most=size_limit())
 
 
-def lock_place(mix: Path, named: Path | None) -> Path:
-    """Where the lock of a mix is, or would be."""
+def lock_place(mix: Path, named: Path | None, *, to_read: bool) -> Path:
+    """Where the lock of a mix is, or would be. Raises UsageError where one is named to be read, and is not there."""
     from curator import lock
 
+    if to_read and named is not None and not named.exists():
+        raise UsageError(f"{named}: no such lock; write it with `curate lock`, or leave --lock out")
     return named or lock.place(mix)
 
 
@@ -101,7 +103,7 @@ def lock_command(
 
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
-    place = lock_place(file, lock_file)
+    place = lock_place(file, lock_file, to_read=False)
     allow(allow_path)
     care = careful(no_cache=False, retry_budget=retry_budget).with_lock(place if update else None, frozen=False, update=update)
     say(f"reading {file.name}, finding its sources")

@@ -67,16 +67,16 @@ def build(
     from curator import artifact, lock, memory, paths
     from curator import build as building
 
-    if offline and frozen:
-        raise UsageError("--offline and --frozen exclude each other: offline the starter corpus stands in, so that no lock can hold; leave one out")
-    if offline and update:
-        raise UsageError("--offline and --update exclude each other: offline no source is asked, so that there is nothing to renew; leave one out")
+    of_locks = {"--frozen": frozen, "--update": bool(update), "--lock": lock_file is not None}
+    if offline and any(of_locks.values()):
+        option = next(name for name, given in of_locks.items() if given)
+        raise UsageError(f"--offline and {option} exclude each other: offline the starter corpus stands in for the sources of a lock; leave one out")
     memory.share_arenas()
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     target = out or Path("builds") / file.stem
     allow(allow_path)
-    place = None if offline else lock_place(file, lock_file)
+    place = None if offline else lock_place(file, lock_file, to_read=not update)
     care = careful(no_cache=no_cache, retry_budget=retry_budget).with_lock(place, frozen=frozen, update=update)
     with paths.claimed(target):
         artifact.refuse_target(target, force=force)
@@ -128,7 +128,8 @@ def plan(
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     allow(allow_path)
-    care = careful(no_cache=True, retry_budget=retry_budget).with_lock(lock_place(file, lock_file), frozen=frozen, update=update)
+    place = lock_place(file, lock_file, to_read=True)
+    care = careful(no_cache=True, retry_budget=retry_budget).with_lock(place, frozen=frozen, update=update)
     made, _ = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
     tell_notes(care, made)
     tidy(care)

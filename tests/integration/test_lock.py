@@ -199,6 +199,21 @@ def test_frozen_takes_nothing_else(run: Run, mix: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "B").exists()
 
 
+def test_a_lock_that_is_named_has_to_be_there(run: Run, mix: Path, tmp_path: Path) -> None:
+    absent = tmp_path / "absent.lock"
+    for command in (("build", mix, "--out", tmp_path / "B"), ("plan", mix)):
+        code, _, err = run(*command, "--lock", absent)
+        assert code == 2
+        assert f"{absent}: no such lock; write it with `curate lock`" in err
+    assert not (tmp_path / "B").exists()
+    code, _, err = run("build", mix, "--offline", "--lock", absent)
+    assert code == 2
+    assert "--offline and --lock" in err
+    assert run("build", mix, "--out", tmp_path / "B", "--lock", absent, "--update")[0] == 0  # it is written there
+    assert absent.is_file()
+    assert run("plan", mix, "--lock", absent, "--frozen")[0] == 0
+
+
 def test_offline_and_frozen_exclude_each_other(run: Run, write_mix: Callable[..., Path], tmp_path: Path) -> None:
     mix = write_mix([{"path": ".", "num_samples": 1}])
     for locked in (False, True):
