@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,30 +16,57 @@ from curator.errors import SourceError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from curator.adapters import Adapter
+    from curator.data import Resolved
+
 HUB = re.compile(r"(?P<dataset>[\w.-]+/[\w.-]+)(@(?P<subset>[\w.-]+))?(:(?P<split>[\w.-]+))?")
 
 
-def items(benchmarks: Sequence[str], *, budget: network.Budgets) -> Iterator[Item]:
-    """Every row of every benchmark as one text; ``budget`` makes the one of a benchmark. A benchmark is a file or folder (jsonl, json,
-    csv, parquet), or ``ORG/NAME[@CONFIGURATION][:SPLIT]`` on the hub, split ``test`` where none is given. Raises UsageError, SourceError."""
-    for name in benchmarks:
-        option = f"--against {name}"
-        adapter, where = _where(name)
-        with network.spending(budget(option)):
-            try:
-                found = list(_read(name, adapter, where))
-            except SourceError as error:
-                raise SourceError(f"{option}: {error}") from None
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark that was found, under the name that the user gave."""
+
+    name: str
+    reader: Adapter
+    where: Where
+    resolved: Resolved
+    budget: network.Budget
+
+    def items(self) -> Iterator[Item]:
+        """Every row as one text. Raises SourceError, and UsageError where there is none."""
+        with _told(self.name, self.budget):
+            rows = self.reader.rows(self.where, self.resolved, seed="0", sampling="head")
+            found = [Item(self.name, row.key, text) for row in rows if (text := "\n".join(_texts(row.values)))]
         if not found:
-            raise UsageError(f"{option}: not a row with text in it; name a file of rows, or another split")
+            raise UsageError(f"{_option(self.name)}: not a row with text in it; name a file of rows, or another split")
         yield from found
 
 
-def _read(name: str, adapter: str, where: Where) -> Iterator[Item]:
-    reader = plugins.load("adapters", adapter)
-    for row in reader.rows(where, reader.resolve(where, memo={}), seed="0", sampling="head"):
-        if text := "\n".join(_texts(row.values)):
-            yield Item(name, row.key, text)
+def find(names: Sequence[str], *, budget: network.Budgets) -> list[Benchmark]:
+    """The benchmarks of these names; ``budget`` makes the one of each. A name is a file or folder (jsonl, json, csv, parquet), or
+    ``ORG/NAME[@CONFIGURATION][:SPLIT]`` on the hub, split ``test`` where none is given. Raises UsageError, SourceError. Reads no row."""
+    found = []
+    for name in names:
+        adapter, where = _where(name)
+        reader: Adapter = plugins.load("adapters", adapter)
+        own = budget(_option(name))
+        with _told(name, own):
+            found.append(Benchmark(name, reader, where, reader.resolve(where, memo={}), own))
+    return found
+
+
+def _option(name: str) -> str:
+    return f"--against {name}"
+
+
+@contextmanager
+def _told(name: str, budget: network.Budget) -> Iterator[None]:
+    """Charge a benchmark's budget, and name it in errors."""
+    try:
+        with network.spending(budget):
+            yield
+    except SourceError as error:
+        raise SourceError(f"{_option(name)}: {error}") from None
 
 
 def _where(name: str) -> tuple[str, Where]:
@@ -48,7 +77,7 @@ def _where(name: str) -> tuple[str, Where]:
         return "files", Where(path=whole.name, base=str(whole.parent), data_files=patterns)
     parts = HUB.fullmatch(name)
     if parts is None:
-        raise UsageError(f"--against {name}: no such file, and no name of a dataset; name a file, or ORG/NAME[@CONFIGURATION][:SPLIT]")
+        raise UsageError(f"{_option(name)}: no such file, and no name of a dataset; name a file, or ORG/NAME[@CONFIGURATION][:SPLIT]")
     return "hub", Where(dataset=parts["dataset"], subset=parts["subset"], split=parts["split"] or "test")
 
 

@@ -38,6 +38,7 @@ from curator.slots import Slot
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from curator.against import Benchmark
     from curator.tokens import Encoder
 
 DEFAULT_JOBS = 4
@@ -179,13 +180,13 @@ def build(
     jobs: int = DEFAULT_JOBS,
     allow_short: bool = False,
     force: bool = False,
-    against: Sequence[str] = (),
+    against: Sequence[Benchmark] = (),
     progress: Progress = silent,
     care: Care | None = None,
 ) -> dict[str, Any]:
-    """Write the build folder of a plan and return its manifest; ``against`` names benchmarks whose overlap is reported.
+    """Write the build folder of a plan and return its manifest; ``against`` are benchmarks whose overlap is reported.
     Raises SourceError, ShortfallError, UsageError."""
-    started, care = time.monotonic(), care or Care()
+    started = time.monotonic()
     artifact.refuse_target(out, force=force)
     fillings, counts = draw(plan, encoder, jobs=jobs, progress=progress, care=care)
     refuse_short(plan, fillings, allow_short=allow_short)
@@ -194,7 +195,7 @@ def build(
     del fillings  # and with them all documents that found no place
     memory.give_back()
     contents = measurable(samples, encoder, facts, jobs=jobs)
-    tables = contents.tables(against=against, budget=care.budget)
+    tables = contents.tables(against=against)
     refuse_gates(tables["gates"], allow_short=allow_short)
     with artifact.new_folder(out, force=force) as folder:
         artifact.write_data(folder, samples)

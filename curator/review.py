@@ -7,8 +7,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from curator import against as benchmarks
-from curator import artifact, coverage, mix, network, report
+from curator import artifact, coverage, mix, report
 from curator import plan as planning
 from curator.coverage import compare, overlap
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
     import polars as pl
     from numpy.typing import NDArray
+
+    from curator.against import Benchmark
 
 EMBEDDED = 600  # documents whose text is in report.html; all of them are in documents.parquet
 LISTED = 60  # of those, documents that each table of findings brings in
@@ -37,11 +38,11 @@ class Contents:
     vocabulary: pl.DataFrame
     facts: Mapping[str, Any]
 
-    def tables(self, *, against: Sequence[str] = (), budget: network.Budgets = network.Budget) -> coverage.Tables:
-        """Every table of coverage.json; with ``against``, the overlap with these benchmarks as well, each read within its ``budget``."""
+    def tables(self, *, against: Sequence[Benchmark] = ()) -> coverage.Tables:
+        """Every table of coverage.json; with ``against``, the overlap with these benchmarks as well."""
         found = coverage.measure(self.documents, self.samples, self.ids, self.facts)
         found["gates"] = coverage.gates(found, required=self.facts["required"])
-        return found | (overlap.find(self.documents, benchmarks.items(against, budget=budget)) if against else {})
+        return found | (overlap.find(self.documents, (item for benchmark in against for item in benchmark.items())) if against else {})
 
 
 def write(folder: Path, contents: Contents, tables: coverage.Tables) -> None:
@@ -60,11 +61,11 @@ def read(folder: Path) -> Contents:
     return Contents(tables.documents, tables.samples, tables.data["input_ids"].explode().to_numpy(), tables.vocabulary, facts)
 
 
-def again(folder: Path, *, against: Sequence[str] = (), budget: network.Budgets = network.Budget) -> coverage.Tables:
+def again(folder: Path, *, against: Sequence[Benchmark] = ()) -> coverage.Tables:
     """Write the reports of a build again, from the folder alone; the folder is replaced whole, with a manifest of what it then
     holds. Raises NotABuild, Damaged, and what reading the benchmarks raises."""
     contents = read(folder)
-    tables = contents.tables(against=against, budget=budget)
+    tables = contents.tables(against=against)
     data = [name for name in contents.facts["files"] if name.startswith("data/")]
     with artifact.new_folder(folder, force=True, otherwise="copy the build to where you may write, and name the copy") as fresh:
         (fresh / "data").mkdir()

@@ -74,10 +74,11 @@ def verify(folder: Path, lock_file: Path | None, as_json: bool) -> None:
 @retry_budget_option
 def report(folder: Path, against: tuple[str, ...], retry_budget: float | None) -> None:
     """Write the reports of a build again, from its folder alone."""
+    from curator import against as benchmarks
     from curator import review
 
     care = careful(no_cache=True, retry_budget=retry_budget)
-    tables = review.again(folder, against=against, budget=care.budget)
+    tables = review.again(folder, against=benchmarks.find(against, budget=care.budget))
     tidy(care)
     for row in tables.get("overlap_benchmarks", ()):
         shared = f"share {row['ngram']} words in a row with {row['documents_overlapping']:,} documents"

@@ -64,6 +64,7 @@ def build(
 ) -> None:
     """Turn a mix into a calibration set. What it pulls is kept: a build that was interrupted goes on where it was.
     Where the mix has a lock, its commits are taken."""
+    from curator import against as benchmarks
     from curator import artifact, lock, memory, paths
     from curator import build as building
 
@@ -87,10 +88,11 @@ def build(
             say(f"reading {file.name}, finding its sources")
             plan, encoder = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
         tell_notes(care, plan)
+        found = benchmarks.find(against, budget=care.budget)
         renewed = lock.made(plan, budgets=care.budget) if update and place is not None else None
         workers = jobs or building.default_jobs()
         with progress_bar(plan.samples) as progress:
-            manifest = building.build(plan, encoder, target, jobs=workers, allow_short=allow_short, force=force, against=against, progress=progress, care=care)
+            manifest = building.build(plan, encoder, target, jobs=workers, allow_short=allow_short, force=force, against=found, progress=progress, care=care)
     if renewed is not None and place is not None:
         renew(place, care.lock, renewed)
     tidy(care)

@@ -146,6 +146,18 @@ def test_overlap_with_a_benchmark_is_told_and_nothing_is_dropped(make: Callable[
     assert coverage(plain) == tables
 
 
+@pytest.mark.parametrize(("name", "code"), [("none.jsonl", 2), ("tests/there_is_none", 3)])
+def test_a_benchmark_that_is_not_there_is_told_before_a_row_is_read(
+    name: str, code: int, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], own_cache: Path, tmp_path: Path
+) -> None:
+    mix = write_mix([{"dataset": dataset("early", chat_rows(40)), "columns": ["messages"], "formatter": "chat_completion", "num_samples": 2}])
+    found, _, err = run("build", mix, "--out", tmp_path / "B", "--against", name)
+    assert (found, f"--against {name}: " in err) == (code, True), err
+    assert not list(own_cache.rglob("*.batch"))
+    assert run("build", mix, "--out", tmp_path / "B")[0] == 0
+    assert list(own_cache.rglob("*.batch"))
+
+
 def test_reports_are_written_again_from_the_folder_alone(make: Callable[..., Path], run: Run) -> None:
     folder = make("again", chat_rows(40))
     before = {f.relative_to(folder).as_posix(): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
