@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from curator import content, tokens
 from curator.content import Turn
-from curator.data import Conversation, Document, Message, Origin, ToolCall
+from curator.data import Conversation, Document, Message, Origin, Tokens, ToolCall
 from tests.conftest import STARTER_TOKENIZER
 
 
@@ -118,7 +118,7 @@ def test_turns_cover_whatever_is_said(said: list[tuple[str, str]], between: str,
 def test_tokens_start_where_the_tokenizer_says(encoder: tokens.Encoder, text: str) -> None:
     text = text.encode("utf-8", "ignore").decode() or "x"
     [made] = encoder.encode([document(Conversation(text=text))])
-    assert isinstance(made, tokens.Tokens)
+    assert isinstance(made, Tokens)
     encoding = encoder.fast.encode(made.text, add_special_tokens=True)
     told = encoder.starts(made)
     assert told.tolist() == np.maximum.accumulate([start for start, _ in encoding.offsets]).tolist()
