@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import unicodedata
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,8 @@ from curator.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TextIO
+
+HARMLESS = frozenset("\n\t\u00ad\u200b\u200c\u200d\u200e\u200f\u2060")
 
 
 class _Guarded:
@@ -80,10 +83,11 @@ def tell(text: str = "", *, bold: bool = False) -> None:
 
 
 def printable(text: str) -> str:
-    """``text`` without access tokens, and with control characters made visible: names from outside cannot drive the terminal."""
+    """``text`` without access tokens, and with control characters made visible: names from outside cannot drive the terminal. What
+    scripts need stays: spaces of any width, joiners, and marks of direction that reach no further than themselves."""
     from curator.network import redacted
 
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in redacted(text))
+    return "".join(c if c.isprintable() or c in HARMLESS or unicodedata.category(c) == "Zs" else f"\\x{ord(c):02x}" for c in redacted(text))
 
 
 def print_json(value: Any) -> None:

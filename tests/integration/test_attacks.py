@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from curator.cli.output import printable
 from tests.conftest import REPOSITORY, chat_rows, prose, small_tokenizer
 from tests.hub import Hub
 from tests.unit.test_pages import LIES
@@ -400,6 +401,16 @@ def test_what_a_build_says_drives_no_terminal(run: Run, local: Callable[..., Pat
         assert code == (command[0] == "diff"), err
         assert all(c.isprintable() or c in "\n\t" for c in out + err), (command, out)
     assert evil in json.loads(run("diff", a, b, "--json")[1])["a"]
+
+
+@pytest.mark.parametrize("text", ["می\u200cخواهم", "👩\u200d💻", "12\u00a0€", "全角\u3000空白", "שלום\u200e!", "re\u0301sume\u0301"])
+def test_text_is_shown_as_its_script_wants(text: str) -> None:
+    assert printable(text) == text
+
+
+@pytest.mark.parametrize("mark", ["\x1b", "\x9b", "\r", "\x7f", "\u202e", "\u2066", "\u2028", "\ufeff", "\udcff"])
+def test_marks_that_reach_beyond_themselves_are_made_visible(mark: str) -> None:
+    assert printable(f"a{mark}b") == f"a\\x{ord(mark):02x}b"
 
 
 def test_commands_write_to_standard_output_in_one_place() -> None:
