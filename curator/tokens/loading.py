@@ -127,7 +127,7 @@ def _fetched(name: str, revision: str | None) -> Path:
         for file in sorted(sizes, key=lambda n: (n == "tokenizer.json", n)):
             place = Path(hf_hub_download(name, file, revision=info.sha))
         folder = place.parents[file.count("/")]
-        _note_whole(folder, revision or "main")
+        note_whole(folder, revision or "main")
         return folder
 
 
@@ -135,7 +135,7 @@ def _is_wanted(file: str) -> bool:
     return any(file.count("/") == pattern.count("/") and fnmatch.fnmatchcase(file, pattern) for pattern in FILES)
 
 
-def _note_whole(folder: Path, revision: str) -> None:
+def note_whole(folder: Path, revision: str) -> None:
     """Note in the hub's cache which commit a branch or tag is, now that all of it is there: for runs without a network, of other programs too."""
     if REVISION.fullmatch(revision) and ".." not in revision and revision != folder.name:
         place = folder.parent.parent / "refs" / revision
