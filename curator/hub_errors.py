@@ -4,6 +4,7 @@ which differ in the advice alone. Whoever has errors told here has patience with
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,20 +46,22 @@ def told(what: str, advice: Advice, *, misnamed: type[CurateError] = UsageError)
         yield
     except errors.HFValidationError:
         raise misnamed(f"{what}: {advice.misnamed}") from None
-    except foreign() as error:
+    except (*foreign(), *unanswered()) as error:
         raise SourceError(f"{what}: {_said(_cause(error), advice)}") from None
 
 
 def foreign() -> tuple[type[Exception], ...]:
-    """What can come from the hub, its clients and the disk that they write to, and what is told already."""
-    return (SourceError, *unanswered(), OSError)
+    """What can come from the hub, its clients and the disk that they write to, whatever is asked of them, and what is told already."""
+    from huggingface_hub import errors
+
+    return (SourceError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, *network.errors(), OSError)
 
 
 def unanswered() -> tuple[type[Exception], ...]:
     """What can come where the hub has no answer, or none that helps: what is kept of an earlier one may do."""
     from huggingface_hub import errors
 
-    return (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, *network.errors())
+    return (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, json.JSONDecodeError, *network.errors())
 
 
 def first_line(error: BaseException) -> str:
@@ -92,6 +95,7 @@ def _said(error: Exception, advice: Advice) -> str:
         (errors.HfHubHTTPError, f"the hub answered {status}; {LOGIN if status in (401, 403) else 'try again later'}"),
         (OSError if paths.unwritable(error) else (), paths.unwritable(error) or ""),
         (FileNotFoundError, first_line(error)),
+        (json.JSONDecodeError, f"something else answers in the place of the hub ({first_line(error)}); log in to this network, or {advice.instead}"),
         (network.errors(), f"the hub cannot be reached ({first_line(error)}); check the network, or {advice.instead}"),
     )
     return next((text for kinds, text in sayings if isinstance(error, kinds)), first_line(error))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from curator import network, tokens
+from curator import against, network, tokens
 from curator.errors import SourceError, UsageError
 from curator.quantize import download, oneshot
 from tests.conftest import _TREE, STARTER_TOKENIZER
@@ -159,6 +159,23 @@ def test_a_file_that_would_be_elsewhere_is_refused(file: str, hosted: Callable[.
     repository.files[file] = repository.files["config.json"]
     with pytest.raises(SourceError, match=r"model tests/odd: .*evil.* is no name within a folder"):
         oneshot.fetch(name)
+
+
+def test_a_network_to_log_in_to_is_told_as_such(hosted: Callable[..., str], dataset: Callable[..., str], hub: Hub, run: Run, tmp_path: Path) -> None:
+    name, kept = hosted("portal"), hosted("before")
+    dataset("portal", [{"text": "x"}])
+    folder = oneshot.fetch(kept)
+    for repository in (name, kept):
+        hub.fail(repository, Fault(portal=True))
+    code, _, err = run("verify-checkpoint", tmp_path, "--source", name)
+    assert code == 3, err
+    assert f"model {name}: something else answers in the place of the hub (Expecting value: " in err
+    assert "log in to this network, or name a folder" in err
+    assert oneshot.fetch(kept) == folder
+    with pytest.raises(SourceError, match=f"tokenizer {name}: something else answers"):
+        tokens.load(name)
+    with pytest.raises(SourceError, match=f"{name}: something else answers"):
+        against.find([name], budget=network.Budget)
 
 
 def test_what_is_wrong_is_said(hosted: Callable[..., str], hub: Hub, run: Run, tmp_path: Path) -> None:
