@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import unicodedata
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,9 @@ from curator.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TextIO
+
+# Beside spaces of all widths: joiners, as in Persian, Hindi and emoji, and marks of direction, which do no more than a letter would.
+LETTERS = "\n\t\u200c\u200d\u200e\u200f"
 
 
 class _Guarded:
@@ -83,7 +87,7 @@ def printable(text: str) -> str:
     """``text`` without access tokens, and with control characters made visible: names from outside cannot drive the terminal."""
     from curator.network import redacted
 
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in redacted(text))
+    return "".join(c if c.isprintable() or c in LETTERS or unicodedata.category(c) == "Zs" else f"\\x{ord(c):02x}" for c in redacted(text))
 
 
 def print_json(value: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from curator.cli.output import printable
 from tests.conftest import REPOSITORY, chat_rows, prose, small_tokenizer
 from tests.hub import Hub
 from tests.unit.test_pages import LIES
@@ -362,6 +363,16 @@ def test_names_in_tables_are_no_markup_and_drive_no_terminal(name: str, shown: s
     local({"a.jsonl": good_lines()}, num_samples=2, category=name, name=name)
     said += [run("build", mix, "--out", tmp_path / "B"), run("diff", tmp_path / "A", tmp_path / "B")]
     assert [(code, shown in out, "\x1b" in out) for code, out, _ in said] == [(0, True, False)] * 4 + [(1, True, False)]
+
+
+@pytest.mark.parametrize("text", ["می\u200cخواهم", "क्\u200dष", "👩\u200d💻", "日\u3000本", "10\u202f000\u00a0€", "שלום\u200f!", "e\u0301"])
+def test_what_is_written_in_any_language_is_shown_as_it_is(text: str) -> None:
+    assert printable(text) == text
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\x9b", "\r", "\u202e", "\u2066", "\u2028", "\ufeff", "\udc80", "\U000e0041"])
+def test_what_drives_a_terminal_or_hides_is_made_visible(character: str) -> None:
+    assert printable(f"a{character}b") == f"a\\x{ord(character):02x}b"
 
 
 def test_what_a_build_says_drives_no_terminal(run: Run, local: Callable[..., Path], tmp_path: Path) -> None:
