@@ -141,7 +141,7 @@ def note_whole(folder: Path, revision: str) -> None:
         place = folder.parent.parent / "refs" / revision
         with suppress(OSError):  # such as a cache that is only read
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(folder.name)
+            paths.write_whole(place, folder.name.encode(), mode=0o644)  # others read it at the same time
 
 
 def _kept(name: str, revision: str | None, *, offline: bool) -> Path | None:

@@ -18,6 +18,7 @@ import pytest
 from curator import against, network, tokens
 from curator.errors import SourceError, UsageError
 from curator.quantize import download, oneshot
+from curator.tokens import loading
 from tests.conftest import _TREE, STARTER_TOKENIZER
 from tests.hub import Fault, Hub
 
@@ -149,6 +150,15 @@ def test_a_hub_that_moves_on_is_taken_as_it_was(hosted: Callable[..., str], hub:
     assert {f.name for f in folder.iterdir()} == {"config.json", "model.safetensors"}
     hub.fail(name, Fault(status=503))
     assert oneshot.fetch(name) == folder
+
+
+def test_who_reads_which_commit_is_there_reads_all_of_it(tmp_path: Path) -> None:
+    noted, as_opened = tmp_path / "refs" / "main", tmp_path / "as_opened"
+    noted.parent.mkdir()
+    noted.write_text("before")
+    as_opened.hardlink_to(noted)
+    loading.note_whole(tmp_path / "snapshots" / "now", "main")
+    assert (noted.read_text(), as_opened.read_text()) == ("now", "before")
 
 
 @pytest.mark.parametrize("file", ["../../../../evil.txt", "/etc/evil", "..\\evil.txt"])
