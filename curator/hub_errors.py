@@ -16,6 +16,7 @@ from curator.errors import CurateError, SourceError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+COMMIT = re.compile(r"[0-9a-f]{40}")
 LOGIN = "log in (`hf auth login`, or HF_TOKEN)"
 
 
@@ -83,12 +84,13 @@ def _said(error: Exception, advice: Advice) -> str:
 
     status = getattr(getattr(error, "response", None), "status_code", "?")
     gone = f"a file of commit {advice.commit} is gone ({first_line(error)}); take what there is with --update, if it is locked"
+    renew = ", or take what there is with --update, if it is locked" if COMMIT.fullmatch(advice.revision or "") else ""
     sayings: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
         (SourceError, str(error)),
         (network.GaveUp, f"{error}; {advice.later}, or give it more time with {advice.patience}"),
         (errors.GatedRepoError, f"gated; accept its terms {advice.terms} and {LOGIN}"),
         ((errors.RevisionNotFoundError, FileNotFoundError) if advice.commit else (), gone),
-        (errors.RevisionNotFoundError, f"no revision {advice.revision!r}; mend `{advice.setting}`, or leave it out for main"),
+        (errors.RevisionNotFoundError, f"no revision {advice.revision!r}; mend `{advice.setting}`, or leave it out for main{renew}"),
         (errors.RepositoryNotFoundError, advice.absent),
         (errors.EntryNotFoundError, f"a file is not there: {first_line(error)}"),
         (errors.OfflineModeIsEnabled, advice.offline),

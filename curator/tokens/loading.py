@@ -14,7 +14,7 @@ from typing import Any
 
 from curator import hub_errors, paths
 from curator.errors import SourceError, UsageError
-from curator.hub_errors import LOGIN, Advice
+from curator.hub_errors import COMMIT, LOGIN, Advice
 from curator.tokens.encoder import Encoder, Identity
 
 FILES = (  # by which the tokenizers of transformers are made; no weights, no pickles, no code
@@ -24,7 +24,6 @@ FILES = (  # by which the tokenizers of transformers are made; no weights, no pi
 )
 MAX_BYTES = 256 << 20  # of all these files; the largest that are known have some 40 MB
 STARTER = "starter"
-COMMIT = re.compile(r"[0-9a-f]{40}")
 REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 
