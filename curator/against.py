@@ -46,7 +46,7 @@ def find(names: Sequence[str], *, budget: network.Budgets) -> list[Benchmark]:
     """The benchmarks of these names; ``budget`` makes the one of each. A name is a file or folder (jsonl, json, csv, parquet), or
     ``ORG/NAME[@CONFIGURATION][:SPLIT]`` on the hub, split ``test`` where none is given. Raises UsageError, SourceError. Reads no row."""
     found = []
-    for name in names:
+    for name in dict.fromkeys(names):  # one that is given twice has no more rows than it has
         adapter, where = _where(name)
         reader: Adapter = plugins.load("adapters", adapter)
         own = budget(_option(name))
@@ -67,6 +67,8 @@ def _told(name: str, budget: network.Budget) -> Iterator[None]:
             yield
     except SourceError as error:
         raise SourceError(f"{_option(name)}: {error}") from None
+    except UsageError as error:
+        raise UsageError(f"{_option(name)}: {error}; name a file, or ORG/NAME[@CONFIGURATION][:SPLIT]") from None
 
 
 def _where(name: str) -> tuple[str, Where]:

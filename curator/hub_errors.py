@@ -4,6 +4,7 @@ which differ in the advice alone. Whoever has errors told here has patience with
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from curator.errors import CurateError, SourceError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+COMMIT = re.compile(r"[0-9a-f]{40}")
 LOGIN = "log in (`hf auth login`, or HF_TOKEN)"
 
 
@@ -45,20 +47,22 @@ def told(what: str, advice: Advice, *, misnamed: type[CurateError] = UsageError)
         yield
     except errors.HFValidationError:
         raise misnamed(f"{what}: {advice.misnamed}") from None
-    except foreign() as error:
+    except (*foreign(), *unanswered()) as error:
         raise SourceError(f"{what}: {_said(_cause(error), advice)}") from None
 
 
 def foreign() -> tuple[type[Exception], ...]:
-    """What can come from the hub, its clients and the disk that they write to, and what is told already."""
-    return (SourceError, *unanswered(), OSError)
+    """What can come from the hub, its clients and the disk that they write to, whatever is asked of them, and what is told already."""
+    from huggingface_hub import errors
+
+    return (SourceError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, *network.errors(), OSError)
 
 
 def unanswered() -> tuple[type[Exception], ...]:
     """What can come where the hub has no answer, or none that helps: what is kept of an earlier one may do."""
     from huggingface_hub import errors
 
-    return (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, *network.errors())
+    return (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, network.GaveUp, json.JSONDecodeError, *network.errors())
 
 
 def first_line(error: BaseException) -> str:
@@ -80,18 +84,20 @@ def _said(error: Exception, advice: Advice) -> str:
 
     status = getattr(getattr(error, "response", None), "status_code", "?")
     gone = f"a file of commit {advice.commit} is gone ({first_line(error)}); take what there is with --update, if it is locked"
+    renew = ", or take what there is with --update, if it is locked" if COMMIT.fullmatch(advice.revision or "") else ""
     sayings: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
         (SourceError, str(error)),
         (network.GaveUp, f"{error}; {advice.later}, or give it more time with {advice.patience}"),
         (errors.GatedRepoError, f"gated; accept its terms {advice.terms} and {LOGIN}"),
         ((errors.RevisionNotFoundError, FileNotFoundError) if advice.commit else (), gone),
-        (errors.RevisionNotFoundError, f"no revision {advice.revision!r}; mend `{advice.setting}`, or leave it out for main"),
+        (errors.RevisionNotFoundError, f"no revision {advice.revision!r}; mend `{advice.setting}`, or leave it out for main{renew}"),
         (errors.RepositoryNotFoundError, advice.absent),
         (errors.EntryNotFoundError, f"a file is not there: {first_line(error)}"),
         (errors.OfflineModeIsEnabled, advice.offline),
         (errors.HfHubHTTPError, f"the hub answered {status}; {LOGIN if status in (401, 403) else 'try again later'}"),
         (OSError if paths.unwritable(error) else (), paths.unwritable(error) or ""),
         (FileNotFoundError, first_line(error)),
+        (json.JSONDecodeError, f"something else answers in the place of the hub ({first_line(error)}); log in to this network, or {advice.instead}"),
         (network.errors(), f"the hub cannot be reached ({first_line(error)}); check the network, or {advice.instead}"),
     )
     return next((text for kinds, text in sayings if isinstance(error, kinds)), first_line(error))

@@ -296,7 +296,7 @@ class _Backend:
         """A connection within IDLE, whatever number of addresses a name has. Nothing ends the looking up of a name and connecting from
         outside, so a thread of its own does that, and is left alone with it."""
         connected: Future[Any] = Future()
-        threading.Thread(target=_into, args=(connected, partial(self._inner.connect_tcp, *arguments, **options)), daemon=True).start()
+        threading.Thread(target=into, args=(connected, partial(self._inner.connect_tcp, *arguments, **options)), daemon=True).start()
         asked = time.monotonic()
         while not connected.done() and time.monotonic() - asked < IDLE:
             _while_wanted(asked)
@@ -336,7 +336,7 @@ class _Stream:
         return getattr(self._inner, name)
 
 
-def _into(outcome: Future[Any], work: Callable[[], Any]) -> None:
+def into(outcome: Future[Any], work: Callable[[], Any]) -> None:
     """Do some work, and give what comes of it to whoever waits for the outcome."""
     try:
         outcome.set_result(work())

@@ -49,6 +49,7 @@ class Fault:
     stall: float = 0.0  # seconds to wait in the middle of the body
     retry_after: str = "0"  # what a 429 asks for
     redirect: str | None = None  # send the client to this address, with the path appended
+    portal: bool = False  # answer with a page, as networks do that one has to log in to
     times: int | None = None  # how many requests it strikes; None is all of them
 
 
@@ -274,9 +275,9 @@ class Handler(BaseHTTPRequestHandler):
                 start += len(block)
 
     def json(self, value: object, fault: Fault) -> None:
-        data = json.dumps(value).encode()
+        data = b"<html>Log in</html>" if fault.portal else json.dumps(value).encode()
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/html" if fault.portal else "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":

@@ -55,9 +55,12 @@ def tidy(care: Care) -> None:
 
 
 def lock_place(mix: Path, named: Path | None, *, to_read: bool) -> Path:
-    """Where the lock of a mix is, or would be. Raises UsageError where one is named to be read, and is not there."""
+    """Where the lock of a mix is, or would be. Raises UsageError where one is named to be read, and is not there, or where none can be
+    written: a build would be told only once it is there."""
     from curator import lock
 
+    if not to_read and named is not None and not named.parent.is_dir():
+        raise UsageError(f"{named}: cannot be written: no such folder; make it, or name another place with --lock")
     if to_read and named is not None and not named.exists():
         raise UsageError(f"{named}: no such lock; write it with `curate lock`, or leave --lock out")
     return named or lock.place(mix)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TextIO
 
+# Beside spaces of all widths: joiners, as in Persian, Hindi and emoji, and marks that do no more than a letter would.
 HARMLESS = frozenset("\n\t\u00ad\u200b\u200c\u200d\u200e\u200f\u2060")
 
 
@@ -78,16 +79,26 @@ def say(line: str) -> None:
 
 
 def tell(text: str = "", *, bold: bool = False) -> None:
-    """Text on standard output, where nothing but this, ``print_json`` and ``print_table`` writes."""
+    """Text on standard output, where nothing but this, ``show_text``, ``print_json`` and ``print_table`` writes."""
     click.secho(printable(text), bold=bold or None)
 
 
+def show_text(text: str) -> None:
+    """The text of a document on standard output, whole: what looks like a token in it was published, and is to be seen."""
+    click.echo(visible(text))
+
+
 def printable(text: str) -> str:
-    """``text`` without access tokens, and with control characters made visible: names from outside cannot drive the terminal. What
-    scripts need stays: spaces of any width, joiners, and marks of direction that reach no further than themselves."""
+    """``text`` as ``visible``, and without access tokens."""
     from curator.network import redacted
 
-    return "".join(c if c.isprintable() or c in HARMLESS or unicodedata.category(c) == "Zs" else f"\\x{ord(c):02x}" for c in redacted(text))
+    return visible(redacted(text))
+
+
+def visible(text: str) -> str:
+    """``text`` with control characters made visible: what comes from outside cannot drive the terminal. What scripts need stays:
+    spaces of any width, joiners, and marks of direction that reach no further than themselves."""
+    return "".join(c if c.isprintable() or c in HARMLESS or unicodedata.category(c) == "Zs" else f"\\x{ord(c):02x}" for c in text)
 
 
 def print_json(value: Any) -> None:

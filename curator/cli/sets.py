@@ -20,7 +20,7 @@ from curator.cli.options import (
     retry_budget_option,
     update_option,
 )
-from curator.cli.output import print_json, print_table, progress_bar, say, tell
+from curator.cli.output import print_json, print_table, progress_bar, say, show_text, tell
 from curator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def plan(
     catalog = find_catalog(catalog_folder)
     file = catalog.mix_file(mix)
     allow(allow_path)
-    place = lock_place(file, lock_file, to_read=True)
+    place = lock_place(file, lock_file, to_read=not update)
     care = careful(no_cache=True, retry_budget=retry_budget).with_lock(place, frozen=frozen, update=update)
     made, _ = building.prepare(file, catalog, tokenizer=tokenizer, care=care)
     tell_notes(care, made)
@@ -239,4 +239,4 @@ def _print_document(row: Mapping[str, Any]) -> None:
     language = f", {row['language']}" if row["language"] else ""
     cut = f", {row['cut']} tokens cut off" if row["cut"] else ""
     tell(f"── {row['source']}{language}: {row['origin']['dataset']} {row['origin']['row']} ({row['tokens']} tokens{cut})", bold=True)
-    tell(row["text"])
+    show_text(row["text"])

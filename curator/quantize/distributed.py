@@ -45,15 +45,16 @@ def launch(count: int, words: Sequence[str]) -> int:
     _refuse_more_than_there_are(count)
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(count)}
     started: list[_Started] = []
-    try:
-        with _terminated_as_interrupted(), _lifeline() as line:
-            address[LIFELINE] = str(line)
-            started.extend(_start(rank, words, address) for rank in range(count))  # those begun are in it, whenever it ends
-            failed = _wait(started)
-    except KeyboardInterrupt:  # the terminal has told them too
-        return INTERRUPTED
-    finally:
-        _end(started)
+    with _lifeline() as line:  # until all have ended: one that is told of it by line and signal is interrupted while it clears up
+        address[LIFELINE] = str(line)
+        try:
+            with _terminated_as_interrupted():
+                started.extend(_start(rank, words, address) for rank in range(count))  # those begun are in it, whenever it ends
+                failed = _wait(started)
+        except KeyboardInterrupt:  # the terminal has told them too
+            return INTERRUPTED
+        finally:
+            _end(started)
     if failed is not None and failed.rank:
         raise QuantizeError(f"the process of GPU {failed.rank} failed (code {failed.process.returncode}): {_last_words(failed)}")
     return int(started[0].process.returncode)

@@ -14,7 +14,7 @@ from typing import Any
 
 from curator import hub_errors, paths
 from curator.errors import SourceError, UsageError
-from curator.hub_errors import LOGIN, Advice
+from curator.hub_errors import COMMIT, LOGIN, Advice
 from curator.tokens.encoder import Encoder, Identity
 
 FILES = (  # by which the tokenizers of transformers are made; no weights, no pickles, no code
@@ -24,7 +24,6 @@ FILES = (  # by which the tokenizers of transformers are made; no weights, no pi
 )
 MAX_BYTES = 256 << 20  # of all these files; the largest that are known have some 40 MB
 STARTER = "starter"
-COMMIT = re.compile(r"[0-9a-f]{40}")
 REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 
@@ -127,7 +126,7 @@ def _fetched(name: str, revision: str | None) -> Path:
         for file in sorted(sizes, key=lambda n: (n == "tokenizer.json", n)):
             place = Path(hf_hub_download(name, file, revision=info.sha))
         folder = place.parents[file.count("/")]
-        _note_whole(folder, revision or "main")
+        note_whole(folder, revision or "main")
         return folder
 
 
@@ -135,13 +134,13 @@ def _is_wanted(file: str) -> bool:
     return any(file.count("/") == pattern.count("/") and fnmatch.fnmatchcase(file, pattern) for pattern in FILES)
 
 
-def _note_whole(folder: Path, revision: str) -> None:
+def note_whole(folder: Path, revision: str) -> None:
     """Note in the hub's cache which commit a branch or tag is, now that all of it is there: for runs without a network, of other programs too."""
     if REVISION.fullmatch(revision) and ".." not in revision and revision != folder.name:
         place = folder.parent.parent / "refs" / revision
         with suppress(OSError):  # such as a cache that is only read
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(folder.name)
+            paths.write_whole(place, folder.name.encode(), mode=0o644)  # others read it at the same time
 
 
 def _kept(name: str, revision: str | None, *, offline: bool) -> Path | None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from curator import network
+from curator import against, network, tokens
 from curator.errors import SourceError, UsageError
 from curator.quantize import download, oneshot
-from tests.conftest import _TREE
+from curator.tokens import loading
+from tests.conftest import _TREE, STARTER_TOKENIZER
 from tests.hub import Fault, Hub
 
 Run = Callable[..., tuple[int, str, str]]
@@ -109,6 +112,82 @@ def test_an_interrupt_does_not_wait_for_the_weights(hosted: Callable[..., str], 
     assert time.monotonic() - started < 6
 
 
+def test_an_interrupt_does_not_wait_for_another_program_that_fetches_the_same(hosted: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+
+    def waiting(*_: object, **__: object) -> str:
+        released.wait(30)
+        return ""
+
+    def interrupted(_: object) -> Iterator[None]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", waiting)
+    monkeypatch.setattr(download, "as_completed", interrupted)
+    name = hosted("awaited")
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        oneshot.fetch(name)
+    assert time.monotonic() - started < 6
+    assert all(t.daemon for t in threading.enumerate() if t.name == "model"), "the end of the program would wait for them"
+    released.set()
+
+
+def test_a_hub_that_moves_on_is_taken_as_it_was(hosted: Callable[..., str], hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = hosted("moving")
+    fetch = download._fetch
+
+    def moving(*arguments: object) -> None:
+        fetch(*arguments)  # type: ignore[arg-type]
+        before = hub.repository("models", name)
+        assert before is not None
+        monkeypatch.setitem(hub.past, before.commit, before)
+        (_TREE / "models" / name / "more.safetensors").write_bytes(b"x")
+        hub._repositories.pop(("models", name))
+
+    monkeypatch.setattr(download, "_fetch", moving)
+    folder = oneshot.fetch(name)
+    assert {f.name for f in folder.iterdir()} == {"config.json", "model.safetensors"}
+    hub.fail(name, Fault(status=503))
+    assert oneshot.fetch(name) == folder
+
+
+def test_who_reads_which_commit_is_there_reads_all_of_it(tmp_path: Path) -> None:
+    noted, as_opened = tmp_path / "refs" / "main", tmp_path / "as_opened"
+    noted.parent.mkdir()
+    noted.write_text("before")
+    as_opened.hardlink_to(noted)
+    loading.note_whole(tmp_path / "snapshots" / "now", "main")
+    assert (noted.read_text(), as_opened.read_text()) == ("now", "before")
+
+
+@pytest.mark.parametrize("file", ["../../../../evil.txt", "/etc/evil", "..\\evil.txt"])
+def test_a_file_that_would_be_elsewhere_is_refused(file: str, hosted: Callable[..., str], hub: Hub) -> None:
+    name = hosted("odd")
+    repository = hub.repository("models", name)
+    assert repository is not None
+    repository.files[file] = repository.files["config.json"]
+    with pytest.raises(SourceError, match=r"model tests/odd: .*evil.* is no name within a folder"):
+        oneshot.fetch(name)
+
+
+def test_a_network_to_log_in_to_is_told_as_such(hosted: Callable[..., str], dataset: Callable[..., str], hub: Hub, run: Run, tmp_path: Path) -> None:
+    name, kept = hosted("portal"), hosted("before")
+    dataset("portal", [{"text": "x"}])
+    folder = oneshot.fetch(kept)
+    for repository in (name, kept):
+        hub.fail(repository, Fault(portal=True))
+    code, _, err = run("verify-checkpoint", tmp_path, "--source", name)
+    assert code == 3, err
+    assert f"model {name}: something else answers in the place of the hub (Expecting value: " in err
+    assert "log in to this network, or name a folder" in err
+    assert oneshot.fetch(kept) == folder
+    with pytest.raises(SourceError, match=f"tokenizer {name}: something else answers"):
+        tokens.load(name)
+    with pytest.raises(SourceError, match=f"{name}: something else answers"):
+        against.find([name], budget=network.Budget)
+
+
 def test_what_is_wrong_is_said(hosted: Callable[..., str], hub: Hub, run: Run, tmp_path: Path) -> None:
     closed, refused = hosted("shut"), hosted("refused")
     hub.gated.add(closed)
@@ -159,6 +238,21 @@ def test_where_the_hub_has_no_answer_it_is_what_it_was(hosted: Callable[..., str
     for absent in (partly, "tests/never"):
         with pytest.raises(SourceError, match=f"model {absent}: not in the hub's cache, and HF_HUB_OFFLINE is set"):
             oneshot.fetch(absent)
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_what_is_there_for_a_tokenizer_alone_is_no_model(index: bool, hosted: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants, hf_hub_download
+
+    files = {f.name: f.read_bytes() for f in STARTER_TOKENIZER.iterdir()}
+    parts = {"a": "model-1.safetensors", "b": "model.safetensors"}
+    name = hosted(f"spoken{index}", files | ({"model.safetensors.index.json": json.dumps({"weight_map": parts}).encode()} if index else {}))
+    tokens.load(name)
+    for file in (*parts.values(), "model.safetensors.index.json")[1:] if index else ():
+        hf_hub_download(name, file)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(SourceError, match="not in the hub's cache, and HF_HUB_OFFLINE is set"):
+        oneshot.fetch(name)
 
 
 def test_a_file_that_the_hub_gives_its_own_program_only(hosted: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,9 +106,11 @@ def test_a_gated_one_and_one_that_is_not_there(hosted: Callable[..., str], mix: 
 
 def test_what_is_wrong_is_said_and_not_that_it_is_not_there(hosted: Callable[..., str], hub: Hub) -> None:
     name = hosted("there")
-    with pytest.raises(SourceError, match="no revision 'v9'; mend `tokenizer_revision`, or leave it out for main") as error:
+    with pytest.raises(SourceError, match=r"no revision 'v9'; mend `tokenizer_revision`, or leave it out for main$") as error:
         tokens.load(name, revision="v9")
     assert error.value.exit_code == 3
+    with pytest.raises(SourceError, match="or leave it out for main, or take what there is with --update, if it is locked"):
+        tokens.load(name, revision="0" * 40)
     hub.fail(name, Fault(status=501))
     with pytest.raises(SourceError, match=f"tokenizer {name}: the hub answered 501; try again later"):
         tokens.load(name)

@@ -199,6 +199,13 @@ def test_frozen_takes_nothing_else(run: Run, mix: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "B").exists()
 
 
+def test_a_lock_that_cannot_be_written_is_told_before_the_build(run: Run, mix: Path, tmp_path: Path) -> None:
+    for command in (("build", mix, "--out", tmp_path / "B", "--update"), ("lock", mix)):
+        code, _, err = run(*command, "--lock", tmp_path / "none" / "x.lock")
+        assert (code, "x.lock: cannot be written: no such folder; make it" in err) == (2, True), err
+    assert not (tmp_path / "B").exists()
+
+
 def test_a_lock_that_is_named_has_to_be_there(run: Run, mix: Path, tmp_path: Path) -> None:
     absent = tmp_path / "absent.lock"
     for command in (("build", mix, "--out", tmp_path / "B"), ("plan", mix)):

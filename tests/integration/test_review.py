@@ -128,7 +128,7 @@ def test_overlap_with_a_benchmark_is_told_and_nothing_is_dropped(make: Callable[
     file = tmp_path / "exam.jsonl"
     file.write_text("".join(json.dumps(i) + "\n" for i in items))
     hub = dataset("exam", [{"question": " ".join(words[:30])}], split="test")
-    code, out, err = run("report", plain, "--against", file, "--against", hub)
+    code, out, err = run("report", plain, "--against", file, "--against", hub, "--against", file)  # given twice, it counts once
     assert code == 0, err
     tables = coverage(plain)
     assert [(r["items"], r["items_overlapping"], r["documents_overlapping"]) for r in tables["overlap_benchmarks"]] == [(2, 1, 1), (1, 1, 1)]
@@ -146,7 +146,7 @@ def test_overlap_with_a_benchmark_is_told_and_nothing_is_dropped(make: Callable[
     assert coverage(plain) == tables
 
 
-@pytest.mark.parametrize(("name", "code"), [("none.jsonl", 2), ("tests/there_is_none", 3)])
+@pytest.mark.parametrize(("name", "code"), [("none.jsonl", 2), ("../x", 2), ("tests/there_is_none", 3)])
 def test_a_benchmark_that_is_not_there_is_told_before_a_row_is_read(
     name: str, code: int, run: Run, dataset: Callable[..., str], write_mix: Callable[..., Path], own_cache: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -158,6 +159,30 @@ def test_when_the_command_is_terminated_the_others_are_ended(monkeypatch: pytest
     assert distributed.launch(2, []) == 130
     assert signal.getsignal(signal.SIGTERM) == before
     assert [one.process.poll() is None for one in begun] == [False, False]
+
+
+@pytest.mark.usefixtures("gpus")
+def test_while_the_others_are_asked_to_end_their_launcher_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, end = python("import os, time; os.environ['RANK'] == '1' or time.sleep(600); raise SystemExit(5)"), distributed._end
+    lines: list[int] = []
+    gone: list[bool] = []
+
+    def begun(rank: int, words: Any, address: dict[str, str]) -> distributed._Started:
+        lines.append(os.dup(int(address[distributed.LIFELINE])))
+        return start(rank, words, address)
+
+    def ended(started: list[distributed._Started]) -> None:
+        gone.extend(bool(select.select([line], [], [], 0)[0]) for line in lines)
+        end(started)
+
+    monkeypatch.setattr(distributed, "_start", begun)
+    monkeypatch.setattr(distributed, "_end", ended)
+    with pytest.raises(QuantizeError, match="GPU 1 failed"):
+        distributed.launch(2, [])
+    assert gone == [False, False], "a second interrupt would come in the midst of clearing up"
+    assert all(select.select([line], [], [], 0)[0] for line in lines)
+    for line in lines:
+        os.close(line)
 
 
 def test_when_the_launcher_is_killed_the_others_end(small_build: Path, model_of: Callable[..., Path], tmp_path: Path) -> None:
