@@ -111,6 +111,25 @@ def dataset(hub: Hub, request: pytest.FixtureRequest) -> Iterator[Callable[..., 
 
 
 @pytest.fixture
+def model_on_hub(hub: Hub) -> Iterator[Callable[[str, dict[str, bytes]], str]]:
+    """Put a model on the hub: ``model_on_hub("name", {path: bytes})`` gives its id."""
+    made: list[str] = []
+
+    def make(name: str, files: dict[str, bytes]) -> str:
+        made.append(f"tests/{name}")
+        for path, data in files.items():
+            file = _TREE / "models" / made[-1] / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        return made[-1]
+
+    yield make
+    for repository in made:
+        shutil.rmtree(_TREE / "models" / repository)
+        hub._repositories.pop(("models", repository), None)
+
+
+@pytest.fixture
 def write_mix(tmp_path: Path) -> Callable[..., Path]:
     """Write a mix file: ``write_mix([entries], max_seq_length=256, ...)``."""
 

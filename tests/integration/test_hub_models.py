@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,22 +26,9 @@ WEIGHTS = random.Random(0).randbytes(300_000)
 
 
 @pytest.fixture
-def hosted(hub: Hub) -> Iterator[Callable[..., str]]:
-    """Put a model on the hub: ``hosted("name", {path: bytes})`` gives its id."""
-    made: list[str] = []
-
-    def make(name: str, files: dict[str, bytes] | None = None) -> str:
-        made.append(f"tests/{name}")
-        folder = _TREE / "models" / "tests" / name
-        folder.mkdir(parents=True)
-        for path, data in ({"config.json": b"{}", "model.safetensors": WEIGHTS} | (files or {})).items():
-            (folder / path).write_bytes(data)
-        return made[-1]
-
-    yield make
-    for repository in made:
-        shutil.rmtree(_TREE / "models" / repository)
-        hub._repositories.pop(("models", repository), None)
+def hosted(model_on_hub: Callable[..., str]) -> Callable[..., str]:
+    """Put a model with weights on the hub: ``hosted("name", {path: bytes})`` gives its id."""
+    return lambda name, files=None: model_on_hub(name, {"config.json": b"{}", "model.safetensors": WEIGHTS} | (files or {}))
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,22 +19,10 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def hosted(hub: Hub) -> Iterator[Callable[..., str]]:
+def hosted(model_on_hub: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Put a small tokenizer on the hub, with more files: ``hosted("name", {path: bytes})`` gives its id."""
-    made: list[str] = []
-
-    def make(name: str, files: dict[str, bytes] | None = None) -> str:
-        made.append(f"tests/{name}")
-        folder = small_tokenizer(_TREE / "models" / "tests" / name)
-        for path, data in (files or {}).items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(data)
-        return made[-1]
-
-    yield make
-    for repository in made:
-        shutil.rmtree(_TREE / "models" / repository)
-        hub._repositories.pop(("models", repository), None)
+    own = {file.name: file.read_bytes() for file in small_tokenizer(tmp_path_factory.mktemp("tokenizer")).iterdir()}
+    return lambda name, files=None: model_on_hub(name, own | (files or {}))
 
 
 @pytest.fixture
